@@ -1,0 +1,60 @@
+/**
+ * The life of a product in this process: started, kept alive whatever happens inside it, stopped by a signal.
+ * Stands between run.ts and the operating system's signals.
+ *
+ * Invariant: the first SIGTERM or SIGINT stops cleanly, a second one at once; an error that nobody caught is logged and
+ * ends nothing, since a peer may have caused it.
+ */
+import { RateLimitedLog } from "../observe/rate-limited-log.ts";
+import type { Logger } from "../observe/log.ts";
+
+/** What serves clients. */
+export interface RunningProduct {
+  /** Stops serving; resolves when what was to be finished is finished. */
+  close(): Promise<void>;
+}
+
+const signalNumbers = { SIGINT: 2, SIGTERM: 15 } as const;
+type StopSignal = keyof typeof signalNumbers;
+
+const errorKeyLengthMax = 200;
+
+/**
+ * Starts a product and serves until a signal asks to stop.
+ *
+ * @throws whatever `start` rejects with
+ */
+export async function serveUntilSignal(start: () => Promise<RunningProduct>, log: Logger): Promise<void> {
+  const stopSignal = nextStopSignal();
+  logUnexpectedErrors(log);
+  // A signal while the product still starts (a slow discovery, say) ends the wait.
+  const product = await Promise.race([start(), stopSignal.then(() => undefined)]);
+  const signal = await stopSignal;
+  log.info("stopping", { signal });
+  await product?.close();
+  log.info("stopped");
+}
+
+function nextStopSignal(): Promise<StopSignal> {
+  const { promise, resolve } = Promise.withResolvers<StopSignal>();
+  let asked = false;
+  const onSignal = (signal: StopSignal): void => {
+    if (asked) process.exit(128 + signalNumbers[signal]);
+    asked = true;
+    resolve(signal);
+  };
+  process.on("SIGINT", () => onSignal("SIGINT"));
+  process.on("SIGTERM", () => onSignal("SIGTERM"));
+  return promise;
+}
+
+function logUnexpectedErrors(log: Logger): void {
+  const limited = new RateLimitedLog(log, () => performance.now());
+  const onError = (error: unknown): void => {
+    const stack = error instanceof Error ? error.stack : undefined;
+    const key = String(error).slice(0, errorKeyLengthMax);
+    limited.write("error", key, "unexpected error", { error, stack });
+  };
+  process.on("uncaughtException", onError);
+  process.on("unhandledRejection", onError);
+}

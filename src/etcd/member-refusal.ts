@@ -1,0 +1,18 @@
+/**
+ * Answers by which a member says that it cannot serve at all, so that calls should go to another one.
+ *
+ * etcd gives its errors as texts under a gRPC code; these are the two that speak of the member and not of the
+ * request. Other UNAVAILABLE answers (`leader changed`, `request timed out`) pass and mean nothing for the choice
+ * of the member.
+ */
+import type { HeaderField } from "../hpack/header-field.ts";
+import { Code, readStatus } from "../grpc/status.ts";
+
+const REFUSALS = new Set(["etcdserver: no leader", "etcdserver: server stopped"]);
+
+/** The refusal's text in a trailer section, or undefined when the member did not refuse. */
+export function memberRefusal(trailers: readonly HeaderField[]): string | undefined {
+  const status = readStatus(trailers);
+  if (status?.code !== Code.UNAVAILABLE || !REFUSALS.has(status.message)) return undefined;
+  return status.message;
+}

@@ -1,0 +1,95 @@
+// One client of the gateway: dials members until one answers, then is only a pipe.
+//
+//      dialling ──dialled──> piping ──finished, broken──> closed
+//          │  └─failed: the next endpoint, each at most once
+//          └─ client gone, or no endpoint left ──> closed
+//
+// Stands between the accepted socket and the members. The client's first bytes wait in the pipe while it dials. A dial whose client
+// has gone still runs its course, so that clients with little patience cannot keep a black-holed endpoint in use.
+import type { Socket } from "bun";
+import type { Endpoint } from "../endpoints/endpoint.ts";
+import { DialError } from "../net/dial-error.ts";
+import type { Dial, DialOwner } from "../net/dial.ts";
+import { PipeEnd, type PipeOwner } from "./pipe.ts";
+import type { Upstream } from "./upstream.ts";
+
+export class GatewayConnection implements DialOwner<PipeEnd>, PipeOwner {
+  readonly #upstream: Upstream;
+  readonly #live: Set<GatewayConnection>;
+  readonly #downstreamEnd: PipeEnd;
+  readonly #upstreamEnd: PipeEnd;
+  #state: "dialling" | "piping" | "closed" = "dialling";
+  #endpoint: Endpoint;
+  #untried: Endpoint[] | null = null;
+  #dial: Dial | null;
+
+  /** Takes over a client's socket and puts itself into `live` until it is closed. */
+  constructor(client: Socket<PipeEnd>, upstream: Upstream, live: Set<GatewayConnection>) {
+    const { downstream: downstreamEnd, upstream: upstreamEnd } = PipeEnd.pair(this);
+    this.#upstream = upstream;
+    this.#live = live;
+    this.#downstreamEnd = downstreamEnd;
+    this.#upstreamEnd = upstreamEnd;
+    live.add(this);
+    client.data = downstreamEnd;
+    downstreamEnd.attach(client);
+    this.#endpoint = upstream.current();
+    this.#dial = upstream.dialer.start(this.#endpoint, upstreamEnd, this);
+  }
+
+  dialled(socket: Socket<PipeEnd>): void {
+    if (this.#upstream.leadsBack(socket, this.#endpoint)) {
+      socket.end();
+      this.dialFailed(
+        new DialError("failed", this.#endpoint.name, "resolves to the gateway's own listen address"),
+      );
+      return;
+    }
+    this.#upstream.succeeded(this.#endpoint);
+    this.#dial = null;
+    this.#untried = null;
+    if (this.#state === "closed") {
+      socket.end();
+      return;
+    }
+    this.#state = "piping";
+    this.#upstreamEnd.attach(socket);
+  }
+
+  dialFailed(error: DialError): void {
+    const failed = this.#endpoint;
+    this.#upstream.failed(failed, error);
+    if (this.#state === "closed") return;
+    this.#untried ??= this.#upstream.others(failed);
+    const next = error.reason === "exhausted" ? undefined : this.#untried.shift();
+    if (next === undefined) {
+      this.#upstream.clientTurnedAway(error);
+      this.destroy();
+      return;
+    }
+    this.#endpoint = next;
+    this.#dial = this.#upstream.dialer.start(next, this.#upstreamEnd, this);
+  }
+
+  pipeFinished(): void {
+    this.#close();
+  }
+
+  pipeBroken(): void {
+    this.#close();
+  }
+
+  /** Closes both sides at once and gives up the dial. */
+  destroy(): void {
+    if (this.#state === "closed") return;
+    this.#dial?.abandon();
+    this.#downstreamEnd.close();
+    this.#close();
+  }
+
+  #close(): void {
+    this.#state = "closed";
+    this.#live.delete(this);
+    this.#upstream.stats.connectionsOpen--;
+  }
+}

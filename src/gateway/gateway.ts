@@ -1,0 +1,177 @@
+// The L4 proxy: accepts TCP connections and pipes each to an etcd member, looking at nothing that passes.
+//
+// Stands between the command line and the connections. It never dials itself: an endpoint that resolves to its own
+// listen address is refused at the start, and later, should DNS change, at the dial.
+import type { Endpoint } from "../endpoints/endpoint.ts";
+import { StickyChoice } from "../endpoints/sticky-choice.ts";
+import { formatAddress, type Address } from "../net/address.ts";
+import { Dialer } from "../net/dial.ts";
+import { listen } from "../net/listen.ts";
+import { createResolver, type DnsResolver } from "../net/resolver.ts";
+import type { Logger } from "../observe/log.ts";
+import { GatewayConnection } from "./connection.ts";
+import type { GatewayStats } from "./gateway-stats.ts";
+import { addressesOf, ownAddressTest } from "./own-address.ts";
+import type { PipeEnd } from "./pipe.ts";
+import { Upstream } from "./upstream.ts";
+
+/** A member that does not answer within this time is left for the next one. */
+const DIAL_TIMEOUT_MS = 3_000;
+/** For a load of 10 k idle clients with room to spare; each takes two files. */
+const CONNECTIONS_MAX = 65_536;
+/** Idle time after which a peer is asked whether it is still there; one that vanished would hold its files for ever. */
+const KEEPALIVE_MS = 15_000;
+
+export interface GatewayOptions {
+  readonly listenAddress: Address;
+  /** At least one, none twice. */
+  readonly endpoints: readonly Endpoint[];
+  /** `random`: which endpoint comes first is left to chance. `listed`: the order is meant, as that of SRV records is. */
+  readonly endpointOrder?: "random" | "listed";
+  /** How long a failed endpoint is set aside. */
+  readonly retryDelayMs: number;
+  readonly dialTimeoutMs?: number;
+  readonly connectionsMax?: number;
+  readonly log: Logger;
+  /** Looks the endpoints' host names up; without it the system does. */
+  readonly resolver?: DnsResolver;
+  /** A monotonic clock in milliseconds. */
+  readonly now?: () => number;
+  /** From 0 up to but not including 1. */
+  readonly random?: () => number;
+}
+
+export interface Gateway {
+  /** Where it listens; the port is the real one where 0 was asked for. */
+  readonly address: Address;
+  readonly stats: GatewayStats;
+  /** Stops listening and closes every connection. */
+  close(): void;
+}
+
+/** The gateway cannot start with these endpoints; the message names the one at fault. */
+export class GatewayError extends Error {
+  override readonly name = "GatewayError";
+}
+
+/** Starts to serve. Throws `ListenError`, and `GatewayError` for an endpoint that is the gateway itself. */
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  const { listenAddress, endpoints, retryDelayMs, log, now = () => performance.now() } = options;
+  const resolver = options.resolver ?? createResolver();
+  const isOwn = await ownAddressTest(listenAddress.hostname, resolver);
+  const suspects = await resolveSuspects(endpoints, listenAddress.port, resolver);
+
+  const live = new Set<GatewayConnection>();
+  const listener = listen<PipeEnd>({
+    address: listenAddress,
+    connectionsMax: options.connectionsMax ?? CONNECTIONS_MAX,
+    handlers: {
+      open(client) {
+        client.setKeepAlive(true, KEEPALIVE_MS);
+        stats.connectionsOpen++;
+        stats.connectionsTotal++;
+        // It keeps itself alive through its sockets, its dial and `live`.
+        void new GatewayConnection(client, upstream, live);
+      },
+      data(client, chunk) {
+        stats.bytesUpstream += chunk.length;
+        client.data.received(chunk);
+      },
+      ...sharedHandlers(log),
+    },
+  });
+  const { address } = listener;
+  const stats: GatewayStats = {
+    connectionsOpen: 0,
+    connectionsTotal: 0,
+    get connectionsRefused() {
+      return listener.connectionsRefused;
+    },
+    connectionsFailed: 0,
+    bytesUpstream: 0,
+    bytesDownstream: 0,
+    dialFailures: new Map(),
+  };
+  const upstream = new Upstream({
+    choice: new StickyChoice(endpoints, {
+      retryDelayMs,
+      random: options.endpointOrder === "listed" ? () => 0 : (options.random ?? Math.random),
+    }),
+    dialer: new Dialer<PipeEnd>({
+      timeoutMs: options.dialTimeoutMs ?? DIAL_TIMEOUT_MS,
+      retryDelayMs,
+      resolver: options.resolver,
+      now,
+      handlers: {
+        data(member, chunk) {
+          stats.bytesDownstream += chunk.length;
+          member.data.received(chunk);
+        },
+        ...sharedHandlers(log),
+      },
+    }),
+    stats,
+    log,
+    now,
+    leadsBack: (member, endpoint) => endpoint.port === address.port && isOwn(member.remoteAddress),
+  });
+
+  // Nothing has been accepted yet: no event is handled between listening and this.
+  const loop = suspects.find(
+    ({ endpoint, addresses }) => endpoint.port === address.port && addresses.some(isOwn),
+  );
+  if (loop !== undefined) {
+    listener.stop();
+    throw new GatewayError(
+      `endpoint ${loop.endpoint.name} should not resolve to the gateway listen addr (${formatAddress(address)}): ` +
+        "name the etcd members instead, or choose another --listen-addr",
+    );
+  }
+  log.info("ready to proxy client requests", {
+    address: formatAddress(address),
+    endpoints: endpoints.map(({ name }) => name),
+  });
+
+  return {
+    address,
+    stats,
+    close() {
+      listener.stop();
+      for (const connection of live) connection.destroy();
+    },
+  };
+}
+
+/** The callbacks that clients' and members' sockets have in common. */
+function sharedHandlers(log: Logger) {
+  return {
+    drain(socket: Bun.Socket<PipeEnd>): void {
+      socket.data.drained();
+    },
+    end(socket: Bun.Socket<PipeEnd>): void {
+      socket.data.ended();
+    },
+    close(socket: Bun.Socket<PipeEnd>, error?: Error): void {
+      socket.data.closed(socket, error);
+    },
+    error(socket: Bun.Socket<PipeEnd>, error: Error): void {
+      log.error("a connection failed unexpectedly and is closed", { error });
+      socket.terminate();
+    },
+  };
+}
+
+/** The endpoints that could lead back to the gateway, by their port; a name on another port need not be looked up. */
+async function resolveSuspects(
+  endpoints: readonly Endpoint[],
+  listenPort: number,
+  resolver: DnsResolver,
+): Promise<{ endpoint: Endpoint; addresses: readonly string[] }[]> {
+  const suspects = endpoints.filter(({ port }) => listenPort === 0 || port === listenPort);
+  return await Promise.all(
+    suspects.map(async (endpoint) => ({
+      endpoint,
+      addresses: await addressesOf(endpoint.hostname, resolver),
+    })),
+  );
+}

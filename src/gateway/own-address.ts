@@ -1,0 +1,63 @@
+// Whether an address is the gateway's own: an endpoint that leads back to it would be a loop without end.
+//
+// Stands between the listen address and the endpoints. On every interface the gateway has all addresses of this machine;
+// and dialling 0.0.0.0 or :: reaches the loopback address.
+import { isIPv4 } from "node:net";
+import { networkInterfaces } from "node:os";
+import type { Endpoint } from "../endpoints/endpoint.ts";
+import { isIpLiteral } from "../net/address.ts";
+import type { DnsResolver } from "../net/resolver.ts";
+
+/** A test for the addresses under which something that listens on `hostname` is reached. */
+export async function ownAddressTest(
+  hostname: string,
+  resolver: DnsResolver,
+): Promise<(address: string) => boolean> {
+  const listening = await addressesOf(hostname === "" ? "::" : hostname, resolver);
+  if (!listening.some((address) => isWildcard(address))) {
+    const own = new Set(listening.map((address) => dialled(address)));
+    return (address) => own.has(dialled(address));
+  }
+  const interfaces = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  const own = new Set(interfaces.map(({ address }) => dialled(address)));
+  return (address) => {
+    const target = dialled(address);
+    return own.has(target) || isLoopback(target);
+  };
+}
+
+/** The addresses of an endpoint's host; none where it does not resolve now. */
+export async function addressesOf(
+  hostname: Endpoint["hostname"],
+  resolver: DnsResolver,
+): Promise<readonly string[]> {
+  if (isIpLiteral(hostname)) return [hostname];
+  try {
+    return await resolver.addresses(hostname);
+  } catch {
+    return [];
+  }
+}
+
+function isWildcard(address: string): boolean {
+  return address === "::" || address === "0.0.0.0";
+}
+
+function isLoopback(address: string): boolean {
+  return address === "::1" || (isIPv4(address) && address.startsWith("127."));
+}
+
+/** One spelling for each address, and for wildcards the address that dialling them reaches. */
+function dialled(address: string): string {
+  const canonical = address.includes(":")
+    ? new URL(`http://[${address.replace(/%.*$/, "")}]`).hostname.slice(1, -1)
+    : address;
+  const mapped = /^::ffff:([\da-f]{1,4}):([\da-f]{1,4})$/.exec(canonical);
+  if (mapped !== null) {
+    const high = Number.parseInt(mapped[1] ?? "", 16);
+    const low = Number.parseInt(mapped[2] ?? "", 16);
+    return dialled(`${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`);
+  }
+  if (canonical === "::") return "::1";
+  return canonical === "0.0.0.0" ? "127.0.0.1" : canonical;
+}

@@ -1,0 +1,143 @@
+// One end of a pipe between two sockets: what arrives at one end leaves at the other.
+//
+// Stands between a client's socket and a member's, knowing neither TLS nor HTTP. Bytes keep their order, none is
+// lost or doubled, and at most one chunk (512 KiB, what Bun reads at once) waits for an end: its source is paused until
+// it has left. A half-close passes through behind the bytes before it; a reset passes through at once.
+//
+//      client ── socket ─ PipeEnd  received ──> write ─ PipeEnd ─ socket ── member
+//                         (downstream)                  (upstream)
+import type { Socket } from "bun";
+
+/** Who hears of a pipe's end: exactly one of the two, at most once. */
+export interface PipeOwner {
+  /** Both directions have ended and every byte has left; both sockets are closed. */
+  pipeFinished(): void;
+  /** An end's socket was reset or failed; the other one is reset too. */
+  pipeBroken(): void;
+}
+
+export class PipeEnd {
+  readonly #owner: PipeOwner;
+  #other: PipeEnd;
+  /** Null until there is a socket, and again when the pipe is over. */
+  #socket: Socket<PipeEnd> | null = null;
+  /** What waits to leave at this end, from `#pendingStart` on. */
+  #pending: Uint8Array | null = null;
+  #pendingStart = 0;
+  /** The peer at this end sends no more. */
+  #readEnded = false;
+  /** This end has been half-closed: it sends no more to its peer. */
+  #writeEnded = false;
+
+  private constructor(owner: PipeOwner) {
+    this.#owner = owner;
+    this.#other = this;
+  }
+
+  /** Two ends without sockets. Bytes that arrive before the other end has its socket wait for it. */
+  static pair(owner: PipeOwner): { downstream: PipeEnd; upstream: PipeEnd } {
+    const downstream = new PipeEnd(owner);
+    const upstream = new PipeEnd(owner);
+    downstream.#other = upstream;
+    upstream.#other = downstream;
+    return { downstream, upstream };
+  }
+
+  /** Gives this end its socket, whose `data` must be this end already, and sends what has been waiting. */
+  attach(socket: Socket<PipeEnd>): void {
+    this.#socket = socket;
+    if (this.#pending !== null) this.drained();
+    else if (this.#other.#readEnded) this.#finishWriting();
+  }
+
+  /** A chunk arrived at this end. It is kept, not copied: Bun hands each one out once. */
+  received(chunk: Uint8Array): void {
+    const other = this.#other;
+    let written = 0;
+    if (other.#pending === null && other.#socket !== null) {
+      written = other.#socket.write(chunk);
+      if (written === chunk.length) return;
+      // Closed under our hands: its close event ends the pipe.
+      if (written < 0) return;
+    }
+    other.#hold(chunk, written);
+    this.#socket?.pause();
+  }
+
+  /** This end's socket takes bytes again. */
+  drained(): void {
+    if (this.#pending === null || this.#socket === null) return;
+    const length = this.#pending.length - this.#pendingStart;
+    const written = this.#socket.write(this.#pending, this.#pendingStart, length);
+    if (written < 0) return;
+    this.#pendingStart += written;
+    if (written < length) return;
+    this.#pending = null;
+    this.#other.#socket?.resume();
+    if (this.#other.#readEnded) this.#finishWriting();
+  }
+
+  /** The peer at this end has half-closed. */
+  ended(): void {
+    if (this.#readEnded) return;
+    this.#readEnded = true;
+    const other = this.#other;
+    if (other.#pending === null && other.#socket !== null) other.#finishWriting();
+  }
+
+  /** This end's socket is closed; `error` where it was reset or failed. */
+  closed(socket: Socket<PipeEnd>, error: Error | undefined): void {
+    if (this.#socket !== socket) return;
+    this.#socket = null;
+    if (this.#writeEnded && error === undefined) {
+      // Bun closes a half-closed socket when its peer ends too, without telling the end apart.
+      this.ended();
+      return;
+    }
+    this.abort();
+    this.#owner.pipeBroken();
+  }
+
+  /** Resets both sockets; the owner hears nothing. */
+  abort(): void {
+    for (const socket of this.#takeSockets()) socket.terminate();
+  }
+
+  /** Closes both sockets in the orderly way; what still waits is lost, and the owner hears nothing. */
+  close(): void {
+    for (const socket of this.#takeSockets()) socket.end();
+  }
+
+  /** Everything has been written to this end: half-close it, or close both when that was the second direction. */
+  #finishWriting(): void {
+    if (this.#readEnded && this.#other.#pending === null) {
+      this.close();
+      this.#owner.pipeFinished();
+    } else {
+      this.#writeEnded = true;
+      this.#socket?.shutdown();
+    }
+  }
+
+  #hold(chunk: Uint8Array, start: number): void {
+    if (this.#pending === null) {
+      this.#pending = chunk;
+      this.#pendingStart = start;
+    } else {
+      // Bun delivers nothing to a paused socket; should it ever, the bytes stay in order.
+      this.#pending = Buffer.concat([this.#pending.subarray(this.#pendingStart), chunk.subarray(start)]);
+      this.#pendingStart = 0;
+    }
+  }
+
+  /** Detaches both sockets, so that their close events find no pipe any more. */
+  #takeSockets(): Socket<PipeEnd>[] {
+    const sockets: Socket<PipeEnd>[] = [];
+    for (const end of [this, this.#other]) {
+      if (end.#socket !== null) sockets.push(end.#socket);
+      end.#socket = null;
+      end.#pending = null;
+    }
+    return sockets;
+  }
+}

@@ -1,0 +1,286 @@
+/**
+ * The way to the cluster: one connection to one member at a time, and another when that fails.
+ *
+ * Stands between those who make calls and `Upstream`, one connection. A member is kept until it fails; then the
+ * others are tried in turn, for ever, with backoff between rounds: there is no terminal state. A connection
+ * that goes away in good order (GOAWAY, stream ids near their end) is followed by one to the same member
+ * first. Calls that come while no connection can take them wait in `WaitingCalls`.
+ */
+import { Backoff } from "../base/backoff.ts";
+import type { Endpoint } from "../endpoints/endpoint.ts";
+import { StickyChoice } from "../endpoints/sticky-choice.ts";
+import type { ConnectionOptions } from "../http2/connection-handler.ts";
+import { HTTP2_LIMITS, STREAM_WINDOW_BYTES } from "../http2/limits.ts";
+import { defaultSettings } from "../http2/settings.ts";
+import { Dialer } from "../net/dial.ts";
+import { Code, type Status } from "./status.ts";
+import { Upstream, type UpstreamOwner, type UpstreamSocket } from "./upstream.ts";
+import { WAITING_LIMITS, type WaitingCall, WaitingCalls } from "./waiting-calls.ts";
+
+/** A call that waits for its connection. */
+export interface ChannelCall extends WaitingCall {
+  /** Begin the call: `upstream.canOpen` holds. */
+  onUpstream(upstream: Upstream): void;
+  /** True when the call would rather wait for another member that is coming up than go to this one. */
+  avoids(endpoint: Endpoint): boolean;
+}
+
+/** What the channel tells of, for logs and metrics. */
+export interface ChannelEvents {
+  onConnected(endpoint: Endpoint): void;
+  /** `news` is false when the endpoint was known to fail already. */
+  onEndpointFailed(endpoint: Endpoint, reason: string, news: boolean): void;
+}
+
+export interface ChannelOptions {
+  readonly endpoints: readonly Endpoint[];
+  readonly dialTimeoutMs: number;
+  readonly events: ChannelEvents;
+  /** From 0 up to but not including 1. */
+  readonly random?: () => number;
+}
+
+/** How long an endpoint that failed is tried after the others. */
+const SET_ASIDE_MS = 5000;
+/** The least time between two switches made because of what members answer: no leader anywhere is no reason to dial in circles. */
+const SWITCH_PAUSE_MS = 1000;
+const WAITING_SWEEP_MS = 20;
+/** Connections to one member beside the first, opened while its MAX_CONCURRENT_STREAMS is reached. */
+const EXTRA_CONNECTIONS_MAX = 15;
+
+export class Channel implements UpstreamOwner {
+  readonly #choice: StickyChoice;
+  readonly #dialer: Dialer<UpstreamSocket>;
+  readonly #dialTimeoutMs: number;
+  readonly #events: ChannelEvents;
+  readonly #backoff: Backoff;
+  readonly #waiting = new WaitingCalls<ChannelCall>(WAITING_LIMITS);
+  readonly #connectionOptions: ConnectionOptions;
+  /** Where calls go. */
+  #current: Upstream | null = null;
+  /** Further connections to the current one's member. */
+  #extras: Upstream[] = [];
+  /** The connection that is coming up, and the endpoints to try after it. */
+  #coming: Upstream | null = null;
+  #next: Endpoint[] = [];
+  #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  #sweepTimer: ReturnType<typeof setInterval> | undefined;
+  #switchedAtMs = Number.NEGATIVE_INFINITY;
+  #closed = false;
+
+  constructor(options: ChannelOptions) {
+    const random = options.random ?? Math.random;
+    this.#choice = new StickyChoice(options.endpoints, { retryDelayMs: SET_ASIDE_MS, random });
+    this.#dialTimeoutMs = options.dialTimeoutMs;
+    this.#events = options.events;
+    this.#backoff = new Backoff({ firstMs: 50, limitMs: 2000, random });
+    this.#dialer = new Dialer<UpstreamSocket>({
+      timeoutMs: options.dialTimeoutMs,
+      retryDelayMs: SET_ASIDE_MS,
+      handlers: {
+        data: (socket, chunk) => socket.data?.onData(chunk),
+        drain: (socket) => socket.data?.onDrain(),
+        end: (socket) => socket.data?.onPeerEnd(),
+        close: (socket, error) => socket.data?.onClose(error),
+        error: (socket, error) => socket.data?.onClose(error),
+      },
+    });
+    this.#connectionOptions = {
+      limits: HTTP2_LIMITS,
+      settings: {
+        ...defaultSettings(),
+        initialWindowBytes: STREAM_WINDOW_BYTES,
+        headerListBytesMax: HTTP2_LIMITS.headerListBytesMax,
+      },
+    };
+  }
+
+  /** Starts to connect, so that the first call finds a connection. */
+  connect(): void {
+    this.#bringUp(this.#choice.candidates(performance.now()));
+  }
+
+  /** The member that calls go to, or would go to. */
+  get endpoint(): Endpoint {
+    return this.#current?.endpoint ?? this.#choice.current(performance.now());
+  }
+
+  /** Every endpoint, the one in use first. */
+  get endpoints(): readonly Endpoint[] {
+    return this.#choice.candidates(performance.now());
+  }
+
+  get waitingCalls(): number {
+    return this.#waiting.size;
+  }
+
+  /** Begins `call` now if a connection takes it, else lets it wait. */
+  begin(call: ChannelCall): void {
+    const upstream = this.#available();
+    if (upstream !== null && this.#waiting.size === 0 && !this.#shouldWait(call, upstream)) {
+      call.onUpstream(upstream);
+      return;
+    }
+    this.#waiting.add(call, performance.now());
+    this.#sweepTimer ??= setInterval(() => this.#sweep(), WAITING_SWEEP_MS);
+    if (this.#current === null) this.#bringUpIfIdle();
+    else if (!this.#current.connection.goingAway) this.#addConnection(this.#current);
+  }
+
+  /** The call no longer wants a connection. */
+  forget(call: ChannelCall): void {
+    this.#waiting.remove(call);
+  }
+
+  /** A member answered that it cannot serve (`no leader`, `server stopped`): go to another if there is one. */
+  leave(upstream: Upstream, reason: string): void {
+    if (upstream.endpoint.name !== this.#current?.endpoint.name || this.#coming !== null) return;
+    const nowMs = performance.now();
+    if (nowMs - this.#switchedAtMs < SWITCH_PAUSE_MS) return;
+    this.#switchedAtMs = nowMs;
+    const news = this.#choice.failed(upstream.endpoint, reason, nowMs);
+    this.#events.onEndpointFailed(upstream.endpoint, reason, news);
+    const others = this.#choice.candidates(nowMs).filter(({ name }) => name !== upstream.endpoint.name);
+    if (others.length > 0) this.#bringUp(others);
+  }
+
+  /** What to tell a client whose call found no member: every endpoint and why it is not in use. */
+  unavailable(): Status {
+    const reasons = this.#choice
+      .describe()
+      .map(({ endpoint, reason }) => `${endpoint.name}: ${reason ?? "not connected"}`);
+    return { code: Code.UNAVAILABLE, message: `etcdproxy: no member can be reached (${reasons.join("; ")})` };
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#retryTimer);
+    clearInterval(this.#sweepTimer);
+    this.#coming?.abandon();
+    for (const upstream of [this.#current, ...this.#extras]) upstream?.abandon();
+  }
+
+  #available(): Upstream | null {
+    const current = this.#current;
+    if (current === null) return null;
+    if (current.canOpen) {
+      if (current.connection.retiring && this.#coming === null) this.#replace(current);
+      return current;
+    }
+    for (const extra of this.#extras) if (extra.canOpen) return extra;
+    return null;
+  }
+
+  /** Stream ids are running out: a successor to the same member takes over when it is ready. */
+  #replace(current: Upstream): void {
+    this.#bringUp([current.endpoint]);
+  }
+
+  #addConnection(current: Upstream): void {
+    if (this.#coming !== null || this.#extras.length >= EXTRA_CONNECTIONS_MAX) return;
+    if (this.#extras.some((extra) => !extra.ready)) return;
+    this.#extras.push(this.#dial(current.endpoint));
+  }
+
+  #bringUpIfIdle(): void {
+    if (this.#coming !== null || this.#retryTimer !== undefined || this.#closed) return;
+    this.#bringUp(this.#choice.candidates(performance.now()));
+  }
+
+  /** Dials the endpoints in turn until one is ready. */
+  #bringUp(endpoints: Endpoint[]): void {
+    clearTimeout(this.#retryTimer);
+    this.#retryTimer = undefined;
+    const [first, ...rest] = endpoints;
+    if (first === undefined || this.#closed) return;
+    this.#next = rest;
+    this.#coming = this.#dial(first);
+  }
+
+  #dial(endpoint: Endpoint): Upstream {
+    return new Upstream(endpoint, this.#dialer, this.#dialTimeoutMs, this.#connectionOptions, this);
+  }
+
+  #sweep(): void {
+    this.#waiting.expire(performance.now());
+    if (this.#waiting.size > 0) return;
+    clearInterval(this.#sweepTimer);
+    this.#sweepTimer = undefined;
+  }
+
+  #shouldWait(call: ChannelCall, upstream: Upstream): boolean {
+    return this.#coming !== null && call.avoids(upstream.endpoint);
+  }
+
+  #serveWaiting(): void {
+    while (this.#waiting.size > 0) {
+      const upstream = this.#available();
+      const call = this.#waiting.first();
+      if (upstream === null || call === undefined || this.#shouldWait(call, upstream)) return;
+      this.#waiting.remove(call);
+      call.onUpstream(upstream);
+    }
+  }
+
+  // From the connections.
+
+  onReady(upstream: Upstream): void {
+    if (upstream === this.#coming) {
+      this.#coming = null;
+      this.#next = [];
+      this.#backoff.reset();
+      for (const old of [this.#current, ...this.#extras]) old?.retire();
+      this.#extras = [];
+      this.#current = upstream;
+      this.#choice.succeeded(upstream.endpoint);
+      this.#events.onConnected(upstream.endpoint);
+    }
+    this.#serveWaiting();
+  }
+
+  onFailed(upstream: Upstream, reason: string): void {
+    if (this.#dropExtra(upstream)) return;
+    const nowMs = performance.now();
+    const news = this.#choice.failed(upstream.endpoint, reason, nowMs);
+    this.#events.onEndpointFailed(upstream.endpoint, reason, news);
+    this.#coming = null;
+    if (this.#next.length > 0) {
+      this.#bringUp(this.#next);
+    } else if (this.#current === null) {
+      this.#retryTimer = setTimeout(() => this.connect(), this.#backoff.next());
+    } else {
+      this.#serveWaiting();
+    }
+  }
+
+  onGoaway(upstream: Upstream, _reason: string): void {
+    if (this.#dropExtra(upstream) || upstream !== this.#current) return;
+    this.#current = null;
+    if (this.#coming !== null) return;
+    const { endpoint } = upstream;
+    const others = this.#choice.candidates(performance.now()).filter(({ name }) => name !== endpoint.name);
+    this.#bringUp([endpoint, ...others]);
+  }
+
+  onLost(upstream: Upstream, reason: string, expected: boolean): void {
+    if (this.#dropExtra(upstream)) return;
+    if (upstream !== this.#current) return;
+    this.#current = null;
+    const nowMs = performance.now();
+    if (!expected) {
+      const news = this.#choice.failed(upstream.endpoint, reason, nowMs);
+      this.#events.onEndpointFailed(upstream.endpoint, reason, news);
+    }
+    this.#bringUpIfIdle();
+  }
+
+  onCallEnded(_upstream: Upstream): void {
+    if (this.#waiting.size > 0) this.#serveWaiting();
+  }
+
+  #dropExtra(upstream: Upstream): boolean {
+    const at = this.#extras.indexOf(upstream);
+    if (at >= 0) this.#extras.splice(at, 1);
+    return at >= 0;
+  }
+}

@@ -1,0 +1,23 @@
+/**
+ * Puts off work to the end of the current turn of the event loop, so that everything a turn produces for one
+ * socket goes out in one write.
+ */
+export interface EndOfTurnWork {
+  onEndOfTurn(): void;
+}
+
+let waiting: EndOfTurnWork[] = [];
+let spare: EndOfTurnWork[] = [];
+
+/** Runs `work.onEndOfTurn` once this turn's events have been handled. */
+export function atEndOfTurn(work: EndOfTurnWork): void {
+  if (waiting.push(work) === 1) queueMicrotask(runAll);
+}
+
+function runAll(): void {
+  const now = waiting;
+  waiting = spare;
+  spare = now;
+  for (let i = 0; i < now.length; i++) now[i]!.onEndOfTurn();
+  now.length = 0;
+}

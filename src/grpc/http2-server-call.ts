@@ -1,0 +1,109 @@
+/**
+ * A call that came as gRPC over HTTP/2: the stream's events turned into a call's, and back.
+ *
+ * Also holds the call to its deadline: when it passes, the client is told and the receiver is cancelled.
+ */
+import { DeadlineEntry, type DeadlineTimer } from "../base/deadline-wheel.ts";
+import type { HeaderField } from "../hpack/header-field.ts";
+import { ErrorCode } from "../http2/error-code.ts";
+import type { Stream, StreamHandler, StreamReset } from "../http2/stream.ts";
+import type { CallHead } from "./call-head.ts";
+import { type CallReceiver, NO_RECEIVER, type ServerCall } from "./server-call.ts";
+import { Code, type Status, statusTrailers, trailersOnly } from "./status.ts";
+
+export class Http2ServerCall extends DeadlineEntry implements ServerCall, StreamHandler {
+  readonly head: CallHead;
+  readonly deadlineMs: number;
+  receiver: CallReceiver = NO_RECEIVER;
+  finished = false;
+  readonly #stream: Stream;
+  readonly #deadlines: DeadlineTimer;
+  #headSent = false;
+
+  constructor(stream: Stream, head: CallHead, deadlines: DeadlineTimer) {
+    super();
+    this.head = head;
+    this.deadlineMs = stream.connection.nowMs + head.timeoutMs;
+    this.#stream = stream;
+    this.#deadlines = deadlines;
+    if (this.deadlineMs !== Number.POSITIVE_INFINITY) deadlines.add(this);
+  }
+
+  sendHead(fields: readonly HeaderField[]): void {
+    if (this.finished || this.#headSent) return;
+    this.#headSent = true;
+    this.#stream.sendHeaders(fields, false);
+  }
+
+  sendMessageBytes(bytes: Uint8Array, start: number, end: number): number {
+    if (this.finished) return end - start;
+    return this.#stream.sendData(bytes, start, end, false);
+  }
+
+  finishWithTrailers(fields: readonly HeaderField[]): void {
+    if (this.finished) return;
+    this.#finish();
+    this.#stream.sendTrailers(fields);
+  }
+
+  finishWithHead(fields: readonly HeaderField[]): void {
+    if (this.finished) return;
+    this.#finish();
+    this.#stream.sendHeaders(fields, true);
+  }
+
+  finish(): void {
+    if (this.finished) return;
+    this.#finish();
+    this.#stream.sendEnd();
+  }
+
+  finishWithStatus(status: Status): void {
+    if (this.#headSent) this.finishWithTrailers(statusTrailers(status));
+    else this.finishWithHead(trailersOnly(status));
+  }
+
+  consume(bytes: number): void {
+    this.#stream.consume(bytes);
+  }
+
+  #finish(): void {
+    this.finished = true;
+    this.receiver = NO_RECEIVER;
+    this.#deadlines.remove(this);
+  }
+
+  override onDeadline(): void {
+    if (this.finished) return;
+    const receiver = this.receiver;
+    this.finishWithStatus({ code: Code.DEADLINE_EXCEEDED, message: "context deadline exceeded" });
+    // Queued answer bytes of a call that is out of time only cost memory.
+    if (this.#stream.queuedBytes > 0) this.#stream.reset(ErrorCode.CANCEL);
+    receiver.onCancel("deadline exceeded");
+  }
+
+  // From the stream.
+
+  onResponse(): void {}
+
+  onData(bytes: Uint8Array, start: number, end: number, endStream: boolean): void {
+    const receiver = this.receiver;
+    if (end > start) receiver.onRequestBytes(bytes, start, end);
+    if (endStream) receiver.onRequestEnd();
+  }
+
+  onTrailers(): void {
+    this.receiver.onRequestEnd();
+  }
+
+  onSent(bytes: number): void {
+    this.receiver.onAnswerSent(bytes);
+  }
+
+  onReset(reset: StreamReset): void {
+    if (this.finished) return;
+    const receiver = this.receiver;
+    this.#finish();
+    receiver.onCancel(reset.message);
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * One HTTP/2 connection to one member: from the dial, through its life, to its end.
+ *
+ * It is ready when the member's SETTINGS have come, not when the kernel has accepted: a stopped process
+ * accepts too. Tells its owner, the channel, exactly one of `onReady` and `onFailed` first, and `onLost` once after
+ * `onReady`.
+ */
+import type { Socket } from "bun";
+import type { Endpoint } from "../endpoints/endpoint.ts";
+import { ClientConnection, type ClientConnectionHandler } from "../http2/client-connection.ts";
+import type { ConnectionEnd, ConnectionOptions } from "../http2/connection-handler.ts";
+import { errorCodeName } from "../http2/error-code.ts";
+import type { Dial, Dialer } from "../net/dial.ts";
+import type { DialError } from "../net/dial-error.ts";
+import { Http2Socket } from "./http2-socket.ts";
+
+export interface UpstreamOwner {
+  onReady(upstream: Upstream): void;
+  /** The dial failed, or the member did not speak HTTP/2 in time. */
+  onFailed(upstream: Upstream, reason: string): void;
+  /** The member takes no more calls on this connection; those under way go on. */
+  onGoaway(upstream: Upstream, reason: string): void;
+  /** The connection has ended after it was ready. `expected`: after GOAWAY or `retire`, without a call left. */
+  onLost(upstream: Upstream, reason: string, expected: boolean): void;
+  /** A call has ended: where the member limits them, another may begin. */
+  onCallEnded(upstream: Upstream): void;
+}
+
+/** What the dialer's sockets carry. */
+export type UpstreamSocket = Http2Socket | null;
+
+export class Upstream implements ClientConnectionHandler {
+  readonly endpoint: Endpoint;
+  connection!: ClientConnection;
+  readonly #owner: UpstreamOwner;
+  readonly #options: ConnectionOptions;
+  readonly #dial: Dial;
+  #socket: Http2Socket | null = null;
+  #state: "dialling" | "connecting" | "ready" | "over" = "dialling";
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    endpoint: Endpoint,
+    dialer: Dialer<UpstreamSocket>,
+    timeoutMs: number,
+    options: ConnectionOptions,
+    owner: UpstreamOwner,
+  ) {
+    this.endpoint = endpoint;
+    this.#owner = owner;
+    this.#options = options;
+    this.#dial = dialer.start(endpoint, null, {
+      dialled: (socket) => this.#onDialled(socket, timeoutMs),
+      dialFailed: (error: DialError) => this.#fail(error.message),
+    });
+  }
+
+  get ready(): boolean {
+    return this.#state === "ready";
+  }
+
+  /** True when a call can begin on it now. */
+  get canOpen(): boolean {
+    return this.#state === "ready" && this.connection.canOpen;
+  }
+
+  /** Takes no more calls and ends with the last one; a connection that is not up yet ends at once. */
+  retire(): void {
+    if (this.#state === "ready") this.connection.retire();
+    else this.abandon();
+  }
+
+  /** Ends at once. The owner hears nothing of it; calls under way fail. */
+  abandon(): void {
+    const before = this.#state;
+    this.#state = "over";
+    clearTimeout(this.#timer);
+    if (before === "dialling") this.#dial.abandon();
+    else if (before !== "over") this.connection.transportClosed("connection given up");
+    this.#socket?.finish();
+  }
+
+  #onDialled(socket: Socket<UpstreamSocket>, timeoutMs: number): void {
+    if (this.#state === "over") {
+      socket.terminate();
+      return;
+    }
+    this.#state = "connecting";
+    this.connection = new ClientConnection(this.#options, this);
+    this.#socket = new Http2Socket(socket, this.connection);
+    socket.data = this.#socket;
+    this.#timer = setTimeout(
+      () => this.#fail("no SETTINGS in time: it accepts but does not answer"),
+      timeoutMs,
+    );
+    this.#socket.flush();
+  }
+
+  #fail(reason: string): void {
+    if (this.#state === "over") return;
+    this.abandon();
+    this.#owner.onFailed(this, reason);
+  }
+
+  // From the connection.
+
+  onOutput(): void {
+    this.#socket?.onOutput();
+  }
+
+  onOutputLarge(): void {
+    this.#socket?.onOutputLarge();
+  }
+
+  onReady(): void {
+    if (this.#state !== "connecting") return;
+    this.#state = "ready";
+    clearTimeout(this.#timer);
+    this.#owner.onReady(this);
+  }
+
+  onGoaway(code: number, debugText: string): void {
+    if (this.#state !== "ready") return;
+    this.#owner.onGoaway(this, `GOAWAY ${errorCodeName(code)}${debugText === "" ? "" : ` ${debugText}`}`);
+  }
+
+  onStreamEnded(): void {
+    this.#owner.onCallEnded(this);
+  }
+
+  onEnd(end: ConnectionEnd): void {
+    const before = this.#state;
+    this.#state = "over";
+    clearTimeout(this.#timer);
+    this.#socket?.finish();
+    if (before === "connecting") this.#owner.onFailed(this, end.message);
+    else if (before === "ready") this.#owner.onLost(this, end.message, end.cause === "finished");
+  }
+}

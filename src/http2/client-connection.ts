@@ -1,0 +1,178 @@
+/**
+ * The client side of a connection: opens streams, takes responses, obeys GOAWAY.
+ *
+ * Stream ids end at 2^31 - 1, which a busy proxy reaches within hours: `retiring` turns true while there are
+ * still enough ids for its owner to bring up a successor without a failed call.
+ */
+import type { HeaderField } from "../hpack/header-field.ts";
+import { Connection } from "./connection.ts";
+import type { ConnectionHandler, ConnectionOptions } from "./connection-handler.ts";
+import { ConnectionError, ErrorCode, errorCodeName } from "./error-code.ts";
+import { CONNECTION_PREFACE } from "./frame.ts";
+import { HeadCache } from "./head-cache.ts";
+import { type ResponseHead, readResponseHead, trailerProblem } from "./header-rules.ts";
+import { STREAM_IDS_RESERVE } from "./limits.ts";
+import { connectionReset, NO_HANDLER, Stream, type StreamHandler } from "./stream.ts";
+
+export interface ClientConnectionHandler extends ConnectionHandler {
+  /** The server's SETTINGS have come: it speaks HTTP/2 and takes calls. */
+  onReady(): void;
+  /** The server takes no more streams; those it has taken go on. */
+  onGoaway(code: number, debugText: string): void;
+  /** A stream has ended: where the server's MAX_CONCURRENT_STREAMS was reached, another one may open. */
+  onStreamEnded(): void;
+}
+
+const STREAM_ID_MAX = 0x7fffffff;
+
+export class ClientConnection extends Connection {
+  readonly #handler: ClientConnectionHandler;
+  readonly #heads = new HeadCache<ResponseHead | string>(readResponseHead);
+  #nextStreamId: number;
+  #goaway = false;
+  #retired = false;
+
+  /** `firstStreamId` is 1 but in tests of a connection near its last id. */
+  constructor(options: ConnectionOptions, handler: ClientConnectionHandler, firstStreamId = 1) {
+    super("client", options, CONNECTION_PREFACE);
+    this.handler = handler;
+    this.#handler = handler;
+    this.#nextStreamId = firstStreamId;
+    this.outbound.announce();
+  }
+
+  /** True when `open` will open a stream now. */
+  get canOpen(): boolean {
+    return (
+      this.settingsReceived &&
+      !this.ended &&
+      !this.#goaway &&
+      !this.#retired &&
+      this.#nextStreamId <= STREAM_ID_MAX &&
+      this.streams.size < this.outbound.remoteSettings.concurrentStreamsMax
+    );
+  }
+
+  /** True when the server would take no stream ever again: bring up another connection. */
+  get goingAway(): boolean {
+    return this.#goaway || this.#retired || this.ended;
+  }
+
+  /** True when stream ids are about to run out: bring up another connection, then `retire` this one. */
+  get retiring(): boolean {
+    return this.#nextStreamId > STREAM_ID_MAX - 2 * STREAM_IDS_RESERVE;
+  }
+
+  /** Opens a stream with a request's header section. Only while `canOpen`. */
+  open(fields: readonly HeaderField[], endStream: boolean, handler: StreamHandler): Stream {
+    if (!this.canOpen) throw new Error("no stream can be opened on this connection");
+    const id = this.#nextStreamId;
+    this.#nextStreamId += 2;
+    const stream = new Stream(this, id, this.outbound.remoteSettings.initialWindowBytes, handler);
+    this.streams.set(id, stream);
+    stream.sendHeaders(fields, endStream);
+    return stream;
+  }
+
+  /** Opens no more streams; ends with the last one. */
+  retire(): void {
+    if (this.#retired) return;
+    this.#retired = true;
+    this.#finishWhenIdle();
+  }
+
+  protected override onHeaderSection(
+    id: number,
+    fields: readonly HeaderField[],
+    tooLarge: boolean,
+    endStream: boolean,
+  ): void {
+    const stream = this.streams.get(id);
+    if (stream === undefined) {
+      if (this.isIdle(id))
+        throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, `HEADERS on idle stream ${id}`);
+      return; // Late frames of a stream we have cancelled.
+    }
+    if (stream.remoteEnded) {
+      this.failStream(stream, ErrorCode.STREAM_CLOSED, "HEADERS behind END_STREAM");
+    } else if (tooLarge) {
+      this.failStream(stream, ErrorCode.ENHANCE_YOUR_CALM, "header section is too large");
+    } else if (stream.headReceived) {
+      this.#onTrailers(stream, fields, endStream);
+    } else {
+      this.#onResponse(stream, fields, endStream);
+    }
+  }
+
+  #onResponse(stream: Stream, fields: readonly HeaderField[], endStream: boolean): void {
+    const head = this.#heads.get(fields);
+    if (typeof head === "string") {
+      this.failStream(stream, ErrorCode.PROTOCOL_ERROR, head);
+      return;
+    }
+    if (head.status < 200) {
+      if (endStream || head.status === 101) {
+        this.failStream(stream, ErrorCode.PROTOCOL_ERROR, `status ${head.status} is no final response`);
+      }
+      return;
+    }
+    stream.headReceived = true;
+    stream.contentBytesLeft = head.contentLengthBytes;
+    if (endStream && head.contentLengthBytes > 0) {
+      this.failStream(stream, ErrorCode.PROTOCOL_ERROR, "content-length without content");
+      return;
+    }
+    const handler = stream.handler;
+    if (endStream) stream.remoteEnd();
+    handler.onResponse(head, endStream);
+  }
+
+  #onTrailers(stream: Stream, fields: readonly HeaderField[], endStream: boolean): void {
+    let problem = trailerProblem(fields);
+    if (!endStream) problem = "second HEADERS without END_STREAM";
+    else if (stream.contentBytesLeft > 0) problem = "DATA does not add up to content-length";
+    if (problem !== "") {
+      this.failStream(stream, ErrorCode.PROTOCOL_ERROR, problem);
+      return;
+    }
+    const handler = stream.handler;
+    stream.remoteEnd();
+    handler.onTrailers(fields);
+  }
+
+  /** What a member still sends on streams we have cancelled is dropped; a member cannot choose how often. */
+  protected override onLateData(): void {}
+
+  protected override onRemoteSettings(first: boolean): void {
+    if (first) this.#handler.onReady();
+  }
+
+  protected override onGoaway(lastStreamId: number, code: number, debugText: string): void {
+    this.#goaway = true;
+    const why = `member is going away with ${errorCodeName(code)}${debugText === "" ? "" : `: ${debugText}`}`;
+    for (const stream of [...this.streams.values()]) {
+      if (stream.id <= lastStreamId) continue;
+      const handler = stream.handler;
+      stream.handler = NO_HANDLER;
+      stream.close();
+      handler.onReset(connectionReset(why, true));
+    }
+    this.#handler.onGoaway(code, debugText);
+    this.#finishWhenIdle();
+  }
+
+  protected override onForgotten(): void {
+    if (this.ended) return;
+    this.#handler.onStreamEnded();
+    this.#finishWhenIdle();
+  }
+
+  #finishWhenIdle(): void {
+    if (this.ended || !(this.#goaway || this.#retired) || this.streams.size > 0) return;
+    this.end({ code: ErrorCode.NO_ERROR, cause: "finished", message: "no stream is left" });
+  }
+
+  protected override isIdle(id: number): boolean {
+    return (id & 1) === 0 || id >= this.#nextStreamId;
+  }
+}

@@ -1,0 +1,504 @@
+/**
+ * One side of an HTTP/2 connection (RFC 9113) as a pure machine: bytes and the time in, bytes and events out.
+ *
+ * Stands between a socket, whose owner feeds `receive` and empties `output`, and the streams. It reads no
+ * clock and does no I/O. What the peer does wrong ends a stream or this connection with the RFC's code,
+ * in one place each (`failStream`, `fail`), and never throws out of `receive`.
+ *
+ * Two rules of flow control: the connection's credit goes back to the peer on receipt, a stream's only when
+ * the stream's owner has consumed the bytes. So one stalled stream never holds up its neighbours.
+ */
+import { HpackDecoder, HpackError } from "../hpack/decoder.ts";
+import type { HeaderField } from "../hpack/header-field.ts";
+import type { BufferBudget } from "./buffer-budget.ts";
+import {
+  type ConnectionEnd,
+  type ConnectionHandler,
+  type ConnectionOptions,
+  SILENT_HANDLER,
+} from "./connection-handler.ts";
+import { ConnectionError, ErrorCode, errorCodeName } from "./error-code.ts";
+import { FloodGuard } from "./flood-guard.ts";
+import {
+  Flag,
+  FrameType,
+  readUint32,
+  writeGoaway,
+  writePing,
+  writeRstStream,
+  writeSettingsAck,
+  writeWindowUpdate,
+} from "./frame.ts";
+import { FrameReader, type FrameSink } from "./frame-reader.ts";
+import { HeaderBlockReader } from "./header-block-reader.ts";
+import { CONNECTION_WINDOW_BYTES, type Http2Limits } from "./limits.ts";
+import { onConnection, onIdle, onStream, paddingBytes, wrongSize } from "./malformed-frame.ts";
+import { Outbound, type OutputListener } from "./outbound.ts";
+import { ResetMemory } from "./reset-memory.ts";
+import {
+  applySettings,
+  type Settings,
+  WINDOW_BYTES_DEFAULT,
+  WINDOW_BYTES_MAX,
+  writeSettings,
+} from "./settings.ts";
+import { connectionReset, largestHolder, NO_HANDLER, type Stream } from "./stream.ts";
+
+export abstract class Connection implements FrameSink, OutputListener {
+  readonly outbound: Outbound;
+  readonly localSettings: Settings;
+  readonly limits: Http2Limits;
+  /** Set by the socket's owner before the first byte. */
+  handler: ConnectionHandler = SILENT_HANDLER;
+  /** The time given with the bytes being handled, in milliseconds of a monotonic clock. */
+  nowMs = 0;
+  /** True once the connection is over; nothing is received or sent any more. */
+  ended = false;
+  /** The peer's SETTINGS have come: it speaks HTTP/2 and is alive. */
+  settingsReceived = false;
+  /** DATA bytes queued or unconsumed over all streams. */
+  heldBytes = 0;
+
+  protected readonly streams = new Map<number, Stream>();
+  protected readonly floods: FloodGuard;
+  /** The highest stream id the peer has opened. */
+  protected lastRemoteStreamId = 0;
+  /** Streams we have reset lately: their late frames are ignored. */
+  protected readonly resetStreams = new ResetMemory();
+  readonly #reader: FrameReader;
+  readonly #blocks: HeaderBlockReader;
+  readonly #decoder: HpackDecoder;
+  readonly #budget: BufferBudget | undefined;
+  #receiveWindowBytes = WINDOW_BYTES_DEFAULT;
+  #settingsUnacknowledged = 1;
+
+  protected constructor(role: "client" | "server", options: ConnectionOptions, preface: string) {
+    this.limits = options.limits;
+    this.outbound = new Outbound(options.limits, this);
+    this.localSettings = options.settings;
+    this.#budget = options.budget;
+    this.#reader = new FrameReader(options.settings.frameBytesMax, this);
+    this.#blocks = new HeaderBlockReader(options.limits);
+    this.#decoder = new HpackDecoder({ tableBytesMax: options.settings.headerTableBytes });
+    this.floods = new FloodGuard(options.limits);
+    this.outbound.output.write(Buffer.from(preface, "latin1"));
+    writeSettings(this.outbound.output, options.settings, role);
+    this.#receiveWindowBytes = CONNECTION_WINDOW_BYTES;
+    writeWindowUpdate(this.outbound.output, 0, CONNECTION_WINDOW_BYTES - WINDOW_BYTES_DEFAULT);
+    this.#budget?.join(this);
+  }
+
+  get streamsOpen(): number {
+    return this.streams.size;
+  }
+
+  /** Takes in bytes from the socket. Never throws for what the peer sent. */
+  receive(chunk: Uint8Array, nowMs: number): void {
+    if (this.ended) return;
+    this.nowMs = nowMs;
+    try {
+      this.receiveBytes(chunk);
+    } catch (error) {
+      if (error instanceof ConnectionError) this.fail(error.code, error.message);
+      else if (error instanceof HpackError) this.fail(ErrorCode.COMPRESSION_ERROR, error.message);
+      else {
+        this.fail(ErrorCode.INTERNAL_ERROR, "internal error");
+        throw error;
+      }
+    }
+  }
+
+  protected receiveBytes(chunk: Uint8Array): void {
+    this.#reader.read(chunk, 0);
+  }
+
+  /** The rest of a chunk whose first bytes a subclass has taken. */
+  protected receiveFrames(chunk: Uint8Array, start: number): void {
+    this.#reader.read(chunk, start);
+  }
+
+  /** The socket is gone. Every open stream ends. */
+  transportClosed(message: string): void {
+    this.end({ code: ErrorCode.NO_ERROR, cause: "transport", message });
+  }
+
+  /** Ends the connection with GOAWAY (RFC 9113 §5.4.1). */
+  fail(code: number, message: string): void {
+    if (this.ended) return;
+    writeGoaway(this.outbound.output, this.lastRemoteStreamId, code, message);
+    this.end({ code, cause: "self", message });
+  }
+
+  protected end(end: ConnectionEnd): void {
+    if (this.ended) return;
+    this.ended = true;
+    const reset = connectionReset(end.message, false);
+    for (const stream of this.streams.values()) {
+      const handler = stream.handler;
+      stream.handler = NO_HANDLER;
+      stream.close();
+      handler.onReset(reset);
+    }
+    this.streams.clear();
+    this.#budget?.leave(this);
+    this.handler.onEnd(end);
+  }
+
+  // ── frames in ──────────────────────────────────────────────────────────────────────────────────────
+
+  onFrame(type: number, flags: number, id: number, bytes: Uint8Array, start: number, end: number): void {
+    if (this.#blocks.open && (type !== FrameType.CONTINUATION || id !== this.#blocks.streamId)) {
+      throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "header block cut short by another frame");
+    }
+    if (!this.settingsReceived && type !== FrameType.SETTINGS) {
+      throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "first frame is not SETTINGS");
+    }
+    switch (type) {
+      case FrameType.DATA:
+        this.#onData(flags, id, bytes, start, end);
+        break;
+      case FrameType.HEADERS:
+        this.#onHeaders(flags, id, bytes, start, end);
+        break;
+      case FrameType.CONTINUATION:
+        this.#onContinuation(flags, id, bytes, start, end);
+        break;
+      case FrameType.RST_STREAM:
+        this.#onRstStream(id, bytes, start, end);
+        break;
+      case FrameType.SETTINGS:
+        this.#onSettings(flags, id, bytes, start, end);
+        break;
+      case FrameType.PING:
+        this.#onPing(flags, id, bytes, start, end);
+        break;
+      case FrameType.GOAWAY:
+        if (id !== 0) throw onStream("GOAWAY");
+        if (end - start < 8) throw wrongSize("GOAWAY");
+        this.onGoaway(
+          readUint32(bytes, start) & 0x7fffffff,
+          readUint32(bytes, start + 4),
+          Buffer.from(bytes.buffer, bytes.byteOffset + start + 8, Math.min(end - start - 8, 256)).toString(),
+        );
+        break;
+      case FrameType.WINDOW_UPDATE:
+        this.#onWindowUpdate(id, bytes, start, end);
+        break;
+      case FrameType.PRIORITY:
+        this.#onPriority(id, bytes, start, end);
+        break;
+      case FrameType.PUSH_PROMISE:
+        throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE although push is off");
+      default:
+        this.floods.note("idleFrames", this.nowMs); // Unknown frames are ignored (RFC 9113 §4.1).
+    }
+  }
+
+  #onData(flags: number, id: number, bytes: Uint8Array, start: number, end: number): void {
+    if (id === 0) throw onConnection("DATA");
+    const payloadBytes = end - start;
+    this.#receivedOnConnection(payloadBytes);
+    const endStream = (flags & Flag.END_STREAM) !== 0;
+    let from = start;
+    let to = end;
+    if ((flags & Flag.PADDED) !== 0) {
+      to -= paddingBytes("DATA", bytes, start, end);
+      from++;
+    }
+    const stream = this.streams.get(id);
+    if (stream === undefined) {
+      if (this.isIdle(id)) throw onIdle("DATA", id);
+      if (!this.resetStreams.has(id)) this.onLateData(id);
+      return;
+    }
+    if (stream.remoteEnded) {
+      this.failStream(stream, ErrorCode.STREAM_CLOSED, "DATA behind END_STREAM");
+      return;
+    }
+    if (payloadBytes > stream.receiveWindowBytes) {
+      this.failStream(stream, ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the stream's window");
+      return;
+    }
+    if (!stream.headReceived) {
+      this.failStream(stream, ErrorCode.PROTOCOL_ERROR, "DATA before HEADERS");
+      return;
+    }
+    const dataBytes = to - from;
+    if (stream.contentBytesLeft >= 0) {
+      stream.contentBytesLeft -= dataBytes;
+      if (stream.contentBytesLeft < 0 || (endStream && stream.contentBytesLeft > 0)) {
+        this.failStream(stream, ErrorCode.PROTOCOL_ERROR, "DATA does not add up to content-length");
+        return;
+      }
+    }
+    if (dataBytes === 0 && !endStream) this.floods.note("emptyData", this.nowMs);
+    if (payloadBytes > 0) stream.received(payloadBytes);
+    if (payloadBytes > dataBytes) stream.consume(payloadBytes - dataBytes);
+    if (stream.closed) return; // shed by the buffer limit
+    const handler = stream.handler;
+    if (endStream) stream.remoteEnd();
+    handler.onData(bytes, from, to, endStream);
+  }
+
+  /** Connection credit: checked, and given back once half of the window is used, whoever the DATA is for. */
+  #receivedOnConnection(bytes: number): void {
+    this.#receiveWindowBytes -= bytes;
+    if (this.#receiveWindowBytes < 0) {
+      throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the connection's window");
+    }
+    if (this.#receiveWindowBytes < CONNECTION_WINDOW_BYTES / 2) {
+      writeWindowUpdate(this.outbound.output, 0, CONNECTION_WINDOW_BYTES - this.#receiveWindowBytes);
+      this.#receiveWindowBytes = CONNECTION_WINDOW_BYTES;
+      this.outbound.announce();
+    }
+  }
+
+  #onHeaders(flags: number, id: number, bytes: Uint8Array, start: number, end: number): void {
+    if (id === 0) throw onConnection("HEADERS");
+    let from = start;
+    let to = end;
+    if ((flags & Flag.PADDED) !== 0) {
+      to -= paddingBytes("HEADERS", bytes, start, end);
+      from++;
+    }
+    let dependsOn = -1;
+    if ((flags & Flag.PRIORITY) !== 0) {
+      if (to - from < 5) throw wrongSize("HEADERS");
+      dependsOn = readUint32(bytes, from) & 0x7fffffff;
+      from += 5;
+    }
+    const endStream = (flags & Flag.END_STREAM) !== 0;
+    if ((flags & Flag.END_HEADERS) === 0) {
+      this.#blocks.begin(id, endStream, dependsOn === id, bytes, from, to);
+      return;
+    }
+    this.#onHeaderBlock(id, bytes, from, to, endStream, dependsOn === id);
+  }
+
+  #onContinuation(flags: number, id: number, bytes: Uint8Array, start: number, end: number): void {
+    const blocks = this.#blocks;
+    if (!blocks.open) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without HEADERS");
+    blocks.append(bytes, start, end);
+    if ((flags & Flag.END_HEADERS) === 0) return;
+    const block = blocks.finish();
+    this.#onHeaderBlock(id, block, 0, block.length, blocks.endStream, blocks.selfDependent);
+  }
+
+  #onHeaderBlock(
+    id: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    endStream: boolean,
+    selfDependent: boolean,
+  ): void {
+    const fields = this.#decoder.decode(bytes, start, end, this.limits.headerListBytesMax);
+    const tooLarge = this.#decoder.lastListBytes > this.limits.headerListBytesMax;
+    if (selfDependent) {
+      this.refuseHeaders(id, ErrorCode.PROTOCOL_ERROR, "stream depends on itself");
+      return;
+    }
+    this.onHeaderSection(id, fields, tooLarge, endStream);
+  }
+
+  #onRstStream(id: number, bytes: Uint8Array, start: number, end: number): void {
+    if (id === 0) throw onConnection("RST_STREAM");
+    if (end - start !== 4) throw wrongSize("RST_STREAM");
+    const stream = this.streams.get(id);
+    if (stream === undefined) {
+      if (this.isIdle(id)) throw onIdle("RST_STREAM", id);
+      this.floods.note("idleFrames", this.nowMs);
+      return;
+    }
+    this.onResetByPeer();
+    const code = readUint32(bytes, start);
+    const handler = stream.handler;
+    stream.handler = NO_HANDLER;
+    stream.close();
+    handler.onReset({
+      code,
+      cause: "peer",
+      neverProcessed: code === ErrorCode.REFUSED_STREAM,
+      message: `stream reset by peer with ${errorCodeName(code)}`,
+    });
+  }
+
+  #onSettings(flags: number, id: number, bytes: Uint8Array, start: number, end: number): void {
+    if (id !== 0) throw onStream("SETTINGS");
+    if ((flags & Flag.ACK) !== 0) {
+      if (end !== start) throw wrongSize("SETTINGS");
+      if (this.#settingsUnacknowledged > 0) this.#settingsUnacknowledged--;
+      else this.floods.note("settings", this.nowMs);
+      return;
+    }
+    this.floods.note("settings", this.nowMs);
+    const windowBefore = this.outbound.remoteSettings.initialWindowBytes;
+    applySettings(this.outbound.remoteSettings, flags, bytes, start, end);
+    this.outbound.tableBytesChanged();
+    const change = this.outbound.remoteSettings.initialWindowBytes - windowBefore;
+    if (change !== 0) {
+      for (const stream of this.streams.values()) {
+        stream.sendWindowBytes += change;
+        if (stream.sendWindowBytes > WINDOW_BYTES_MAX) {
+          throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "SETTINGS make a window too large");
+        }
+        this.outbound.schedule(stream);
+      }
+    }
+    writeSettingsAck(this.outbound.output);
+    this.outbound.announce();
+    const first = !this.settingsReceived;
+    this.settingsReceived = true;
+    this.onRemoteSettings(first);
+    this.outbound.pump();
+  }
+
+  #onPing(flags: number, id: number, bytes: Uint8Array, start: number, end: number): void {
+    if (id !== 0) throw onStream("PING");
+    if (end - start !== 8) throw wrongSize("PING");
+    if ((flags & Flag.ACK) !== 0) {
+      this.onPingAck(bytes, start);
+      return;
+    }
+    this.floods.note("pings", this.nowMs);
+    writePing(this.outbound.output, true, bytes, start);
+    this.outbound.announce();
+  }
+
+  #onWindowUpdate(id: number, bytes: Uint8Array, start: number, end: number): void {
+    if (end - start !== 4) throw wrongSize("WINDOW_UPDATE");
+    const creditBytes = readUint32(bytes, start) & 0x7fffffff;
+    if (id === 0) {
+      this.outbound.credit(creditBytes);
+      return;
+    }
+    const stream = this.streams.get(id);
+    if (stream === undefined) {
+      if (this.isIdle(id)) throw onIdle("WINDOW_UPDATE", id);
+      this.floods.note("idleFrames", this.nowMs);
+      return;
+    }
+    if (creditBytes === 0) {
+      this.failStream(stream, ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of zero");
+      return;
+    }
+    stream.sendWindowBytes += creditBytes;
+    if (stream.sendWindowBytes > WINDOW_BYTES_MAX) {
+      this.failStream(stream, ErrorCode.FLOW_CONTROL_ERROR, "stream window beyond 2^31-1");
+      return;
+    }
+    if (stream.wantsToSend) {
+      this.outbound.schedule(stream);
+      this.outbound.pump();
+    }
+  }
+
+  /** Priority signals are obsolete (RFC 9113 §5.3.2): checked, counted, ignored. */
+  #onPriority(id: number, bytes: Uint8Array, start: number, end: number): void {
+    if (id === 0) throw onConnection("PRIORITY");
+    this.floods.note("idleFrames", this.nowMs);
+    const stream = this.streams.get(id);
+    if (end - start !== 5) {
+      if (stream === undefined) throw wrongSize("PRIORITY");
+      this.failStream(stream, ErrorCode.FRAME_SIZE_ERROR, "PRIORITY is not five bytes long");
+      return;
+    }
+    if ((readUint32(bytes, start) & 0x7fffffff) === id) {
+      this.refuseHeaders(id, ErrorCode.PROTOCOL_ERROR, "stream depends on itself");
+    }
+  }
+
+  // ── what the output asks for ───────────────────────────────────────────────────────────────────────
+
+  onOutput(): void {
+    this.handler.onOutput();
+  }
+
+  onOutputLarge(): void {
+    this.handler.onOutputLarge();
+  }
+
+  onOutputOverflow(): void {
+    this.fail(ErrorCode.ENHANCE_YOUR_CALM, "the peer does not read what it asked for");
+  }
+
+  // ── what server and client do differently ──────────────────────────────────────────────────────────
+
+  /** A complete header section has come for stream `id`, which may be new. */
+  protected abstract onHeaderSection(
+    id: number,
+    fields: readonly HeaderField[],
+    tooLarge: boolean,
+    endStream: boolean,
+  ): void;
+  protected abstract onGoaway(lastStreamId: number, code: number, debugText: string): void;
+  /** True for a stream id that neither side has used yet. */
+  protected abstract isIdle(id: number): boolean;
+  /** DATA for a stream that is closed, and not because we reset it lately. */
+  protected abstract onLateData(id: number): void;
+  protected onRemoteSettings(_first: boolean): void {}
+  protected onPingAck(_bytes: Uint8Array, _start: number): void {}
+  /** A stream has left the table. */
+  protected onForgotten(_stream: Stream): void {}
+  /** The peer has reset one of its streams. */
+  protected onResetByPeer(): void {}
+
+  // ── frames out: called by streams ──────────────────────────────────────────────────────────────────
+
+  writeStreamCredit(stream: Stream, creditBytes: number): void {
+    writeWindowUpdate(this.outbound.output, stream.id, creditBytes);
+    this.outbound.announce();
+  }
+
+  writeReset(stream: Stream, code: number): void {
+    this.resetStreams.add(stream.id);
+    writeRstStream(this.outbound.output, stream.id, code);
+    this.outbound.announce();
+  }
+
+  /** `stream` is closed: nothing refers to it by number any more. */
+  forget(stream: Stream): void {
+    this.streams.delete(stream.id);
+    this.onForgotten(stream);
+  }
+
+  /** The bytes held for this connection's streams have changed by `bytes`. */
+  heldBytesChanged(bytes: number): void {
+    this.heldBytes += bytes;
+    if (this.#budget === undefined) return;
+    if (bytes > 0 && this.heldBytes > this.limits.connectionBufferBytesMax) this.shedLargest();
+    this.#budget.changed(bytes);
+  }
+
+  /** Gives up the stream that holds most, or the whole connection when none holds anything. */
+  shedLargest(): void {
+    const largest = largestHolder(this.streams.values());
+    if (largest === null) {
+      this.fail(ErrorCode.ENHANCE_YOUR_CALM, "buffers are full");
+    } else {
+      this.failStream(largest, ErrorCode.ENHANCE_YOUR_CALM, "buffers are full");
+    }
+  }
+
+  /** Ends a stream for what the peer did on it (RFC 9113 §5.4.2). Counts: a peer chooses how often. */
+  failStream(stream: Stream, code: number, message: string): void {
+    this.floods.note("resets", this.nowMs);
+    const handler = stream.handler;
+    stream.handler = NO_HANDLER;
+    stream.reset(code);
+    handler.onReset({ code, cause: "self", neverProcessed: false, message });
+  }
+
+  /** Refuses a header section: by its stream if there is one, else by number. */
+  protected refuseHeaders(id: number, code: number, message: string): void {
+    const stream = this.streams.get(id);
+    if (stream !== undefined) {
+      this.failStream(stream, code, message);
+      return;
+    }
+    this.floods.note("resets", this.nowMs);
+    writeRstStream(this.outbound.output, id, code);
+    this.resetStreams.add(id);
+    this.outbound.announce();
+  }
+}

@@ -1,0 +1,179 @@
+/**
+ * The server side of a connection: takes the client's preface, opens a stream for each request, drains.
+ */
+import type { HeaderField } from "../hpack/header-field.ts";
+import { headerField } from "../hpack/header-field.ts";
+import { Connection } from "./connection.ts";
+import type { ConnectionHandler, ConnectionOptions } from "./connection-handler.ts";
+import { ConnectionError, ErrorCode } from "./error-code.ts";
+import { CONNECTION_PREFACE, writeGoaway, writePing, writeRstStream } from "./frame.ts";
+import { HeadCache } from "./head-cache.ts";
+import { type RequestHead, readRequestHead, trailerProblem } from "./header-rules.ts";
+import { NO_HANDLER, Stream } from "./stream.ts";
+
+export interface ServerConnectionHandler extends ConnectionHandler {
+  /** A request has begun. The owner sets `stream.handler` before it returns. */
+  onRequest(stream: Stream, head: RequestHead, endStream: boolean): void;
+}
+
+const PREFACE = Buffer.from(CONNECTION_PREFACE, "latin1");
+
+/** GOAWAY's last stream id while new streams are still taken (RFC 9113 §6.8). */
+const STREAM_ID_MAX = 0x7fffffff;
+
+/** Marks the PING that tells when the client must have seen our first GOAWAY. */
+const DRAIN_PING = Buffer.from("drainetc", "latin1");
+
+export class ServerConnection extends Connection {
+  readonly #handler: ServerConnectionHandler;
+  readonly #heads = new HeadCache<RequestHead | string>(readRequestHead);
+  #prefaceBytes = 0;
+  #drain: "no" | "announced" | "last stream told" = "no";
+
+  constructor(options: ConnectionOptions, handler: ServerConnectionHandler) {
+    super("server", options, "");
+    this.handler = handler;
+    this.#handler = handler;
+    this.outbound.announce();
+  }
+
+  /**
+   * Lets the client finish (RFC 9113 §6.8): it is told to open no more streams, then, when it must have heard
+   * that, which one was the last; the connection ends with its last stream.
+   */
+  drain(): void {
+    if (this.ended || this.#drain !== "no") return;
+    this.#drain = "announced";
+    writeGoaway(this.outbound.output, STREAM_ID_MAX, ErrorCode.NO_ERROR, "draining");
+    writePing(this.outbound.output, false, DRAIN_PING, 0);
+    this.outbound.announce();
+  }
+
+  get draining(): boolean {
+    return this.#drain !== "no";
+  }
+
+  protected override receiveBytes(chunk: Uint8Array): void {
+    let at = 0;
+    while (this.#prefaceBytes < PREFACE.length && at < chunk.length) {
+      if (chunk[at] !== PREFACE[this.#prefaceBytes]) {
+        throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "not an HTTP/2 connection preface");
+      }
+      this.#prefaceBytes++;
+      at++;
+    }
+    if (at < chunk.length) this.receiveFrames(chunk, at);
+  }
+
+  protected override onHeaderSection(
+    id: number,
+    fields: readonly HeaderField[],
+    tooLarge: boolean,
+    endStream: boolean,
+  ): void {
+    const known = this.streams.get(id);
+    if (known !== undefined) {
+      this.#onTrailers(known, fields, tooLarge, endStream);
+      return;
+    }
+    if ((id & 1) === 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, `client opened stream ${id}`);
+    if (id <= this.lastRemoteStreamId) {
+      if (this.resetStreams.has(id)) return;
+      throw new ConnectionError(ErrorCode.STREAM_CLOSED, `HEADERS on closed stream ${id}`);
+    }
+    if (this.#drain === "last stream told") return;
+    this.lastRemoteStreamId = id;
+    if (this.streams.size >= this.localSettings.concurrentStreamsMax) {
+      this.refuseHeaders(id, ErrorCode.REFUSED_STREAM, "too many streams");
+      return;
+    }
+    if (tooLarge) {
+      this.#answerTooLarge(id);
+      return;
+    }
+    const head = this.#heads.get(fields);
+    if (typeof head === "string") {
+      this.refuseHeaders(id, ErrorCode.PROTOCOL_ERROR, head);
+      return;
+    }
+    if (endStream && head.contentLengthBytes > 0) {
+      this.refuseHeaders(id, ErrorCode.PROTOCOL_ERROR, "content-length without content");
+      return;
+    }
+    const stream = this.#newStream(id);
+    stream.contentBytesLeft = head.contentLengthBytes;
+    if (endStream) stream.remoteEnd();
+    this.#handler.onRequest(stream, head, endStream);
+  }
+
+  #newStream(id: number): Stream {
+    const stream = new Stream(this, id, this.outbound.remoteSettings.initialWindowBytes, NO_HANDLER);
+    stream.headReceived = true;
+    this.streams.set(id, stream);
+    return stream;
+  }
+
+  #onTrailers(stream: Stream, fields: readonly HeaderField[], tooLarge: boolean, endStream: boolean): void {
+    if (stream.remoteEnded) {
+      this.failStream(stream, ErrorCode.STREAM_CLOSED, "HEADERS behind END_STREAM");
+      return;
+    }
+    let problem = trailerProblem(fields);
+    if (!endStream) problem = "second HEADERS without END_STREAM";
+    else if (tooLarge) problem = "trailers are too large";
+    else if (stream.contentBytesLeft > 0) problem = "DATA does not add up to content-length";
+    if (problem !== "") {
+      this.failStream(stream, ErrorCode.PROTOCOL_ERROR, problem);
+      return;
+    }
+    const handler = stream.handler;
+    stream.remoteEnd();
+    handler.onTrailers(fields);
+  }
+
+  /** RFC 6585 §5. The stream never reaches the handler. */
+  #answerTooLarge(id: number): void {
+    this.floods.note("resets", this.nowMs);
+    const stream = this.#newStream(id);
+    stream.sendHeaders(TOO_LARGE, true);
+    stream.reset(ErrorCode.NO_ERROR);
+  }
+
+  protected override onLateData(id: number): void {
+    this.floods.note("resets", this.nowMs);
+    writeRstStream(this.outbound.output, id, ErrorCode.STREAM_CLOSED);
+    this.resetStreams.add(id);
+    this.outbound.announce();
+  }
+
+  protected override onResetByPeer(): void {
+    this.floods.note("resets", this.nowMs);
+  }
+
+  /** The client opens no stream we could have to refuse; it closes when it is done. */
+  protected override onGoaway(): void {}
+
+  protected override onPingAck(bytes: Uint8Array, start: number): void {
+    if (this.#drain !== "announced") return;
+    if (DRAIN_PING.compare(bytes, start, start + DRAIN_PING.length) !== 0) return;
+    this.#drain = "last stream told";
+    writeGoaway(this.outbound.output, this.lastRemoteStreamId, ErrorCode.NO_ERROR, "draining");
+    this.outbound.announce();
+    this.#finishWhenDrained();
+  }
+
+  protected override onForgotten(): void {
+    this.#finishWhenDrained();
+  }
+
+  #finishWhenDrained(): void {
+    if (this.#drain !== "last stream told" || this.streams.size > 0) return;
+    this.end({ code: ErrorCode.NO_ERROR, cause: "finished", message: "drained" });
+  }
+
+  protected override isIdle(id: number): boolean {
+    return (id & 1) === 0 || id > this.lastRemoteStreamId;
+  }
+}
+
+const TOO_LARGE = [headerField(":status", "431"), headerField("content-length", "0")];

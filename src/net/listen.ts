@@ -1,0 +1,130 @@
+// A listening TCP socket with a bound on its open connections.
+//
+// Stands between Bun.listen and the two products; what it adds runs once for each connection, never for each
+// chunk. `connectionsOpen` never exceeds `connectionsMax`: a connection beyond it is reset at once and its
+// owner never hears of it, so that a flood of connections cannot use up the process's files.
+import type { Socket, SocketHandler, TCPSocketListener } from "bun";
+import { formatAddress, type Address } from "./address.ts";
+
+/** Bun's socket callbacks. `open` must set `socket.data`: a socket that closes without it counts as refused. */
+export type ListenHandlers<Data> = SocketHandler<Data> & Required<Pick<SocketHandler<Data>, "open" | "data">>;
+
+export interface ListenOptions<Data> {
+  readonly address: Address;
+  /** Open connections at which further ones are reset. */
+  readonly connectionsMax: number;
+  readonly handlers: ListenHandlers<Data>;
+}
+
+export interface Listener {
+  /** The address in use: its port is the real one where 0 was asked for. */
+  readonly address: Address;
+  /** Accepted connections that are not closed yet. */
+  readonly connectionsOpen: number;
+  /** Connections that were reset because `connectionsMax` were open. */
+  readonly connectionsRefused: number;
+  /** Accepts no more; the connections that are open go on. */
+  stop(): void;
+}
+
+/** Listening failed: the message names `--listen-addr`, the address and what to do. */
+export class ListenError extends Error {
+  override readonly name = "ListenError";
+  /** The system's error code, such as EADDRINUSE; empty where it gave none. */
+  readonly code: string;
+
+  constructor(message: string, code: string, cause: unknown) {
+    super(message, { cause });
+    this.code = code;
+  }
+}
+
+/** Listens on a TCP address; an empty host means every interface. Throws `ListenError`. */
+export function listen<Data>(options: ListenOptions<Data>): Listener {
+  const { address, connectionsMax, handlers } = options;
+  const { open: ownerOpen, close: ownerClose } = handlers;
+  let connectionsOpen = 0;
+  let connectionsRefused = 0;
+
+  const server = bind<Data>(address, {
+    ...handlers,
+    open(socket) {
+      if (connectionsOpen >= connectionsMax) {
+        connectionsRefused++;
+        socket.terminate();
+        return;
+      }
+      connectionsOpen++;
+      void ownerOpen(socket);
+    },
+    close(socket: Socket<Data | undefined>, error) {
+      if (socket.data === undefined) return;
+      connectionsOpen--;
+      void ownerClose?.(socket as Socket<Data>, error);
+    },
+  });
+
+  return {
+    address: { hostname: address.hostname, port: server.port },
+    get connectionsOpen() {
+      return connectionsOpen;
+    },
+    get connectionsRefused() {
+      return connectionsRefused;
+    },
+    stop() {
+      server.stop(false);
+    },
+  };
+}
+
+function bind<Data>(address: Address, socket: SocketHandler<Data>): TCPSocketListener<Data> {
+  const { hostname, port } = address;
+  const everyInterface = hostname === "";
+  try {
+    return Bun.listen<Data>({
+      hostname: everyInterface ? "::" : hostname,
+      port,
+      allowHalfOpen: true,
+      socket,
+    });
+  } catch (error) {
+    const code = systemCode(error);
+    if (!everyInterface || code === "EADDRINUSE" || code === "EACCES")
+      throw listenError(address, code, error);
+  }
+  // A machine without IPv6 has no "::".
+  try {
+    return Bun.listen<Data>({ hostname: "0.0.0.0", port, allowHalfOpen: true, socket });
+  } catch (error) {
+    throw listenError(address, systemCode(error), error);
+  }
+}
+
+function systemCode(error: unknown): string {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
+}
+
+function listenError(address: Address, code: string, cause: unknown): ListenError {
+  return new ListenError(`--listen-addr ${formatAddress(address)}: ${explain(code, address)}`, code, cause);
+}
+
+function explain(code: string, { hostname, port }: Address): string {
+  switch (code) {
+    case "EADDRINUSE":
+      return "another process listens there already; stop it or choose another port";
+    case "EACCES":
+    case "EPERM":
+      return `this user may not listen on port ${port}; choose a port above 1023 or grant CAP_NET_BIND_SERVICE`;
+    case "EADDRNOTAVAIL":
+      return `${hostname} is not an address of this machine; use one of its own, or only :${port} for all of them`;
+    case "EMFILE":
+    case "ENFILE":
+      return "no file descriptor is left; raise the limit of open files (ulimit -n)";
+    case "":
+    case "ENOTFOUND":
+      return `${hostname} does not resolve; use an address of this machine, or only :${port} for all of them`;
+    default:
+      return `listening failed with ${code}`;
+  }
+}

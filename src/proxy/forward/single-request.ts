@@ -1,0 +1,195 @@
+/**
+ * Forwards a call with one request message (unary or server-streaming) to a member, as bytes.
+ *
+ * Stands between a client's call and the channel. The request is kept until the answer begins, so that it can be
+ * sent again where the contract allows: a read once per endpoint after its connection was lost, anything when
+ * it provably never ran. The head of the answer is held back until there is something behind it, so a repeated
+ * read is not seen by its client. Answer bytes pass as they come, and the member is given new credit when they
+ * have left towards the client.
+ */
+import type { Endpoint } from "../../endpoints/endpoint.ts";
+import { memberRefusal } from "../../etcd/member-refusal.ts";
+import { isRepeatableRead } from "../../etcd/repeatable-reads.ts";
+import type { Channel, ChannelCall } from "../../grpc/channel.ts";
+import { type CallFailure, ClientCall, type ClientCallHandler } from "../../grpc/client-call.ts";
+import { MESSAGE_PREFIX_BYTES } from "../../grpc/message-scanner.ts";
+import type { CallReceiver, ServerCall } from "../../grpc/server-call.ts";
+import { Code, type Status } from "../../grpc/status.ts";
+import type { Upstream } from "../../grpc/upstream.ts";
+import type { HeaderField } from "../../hpack/header-field.ts";
+import { type ForwardLimits, requestTooLarge, TOO_MANY_WAITING } from "./forward-limits.ts";
+import { EXTRA, RequestMessage } from "./request-message.ts";
+
+/** Sends of a request that never ran, at most: a member that refuses every stream must not keep us busy. */
+const NEVER_PROCESSED_REPEATS_MAX = 5;
+
+export class SingleRequestForward implements CallReceiver, ClientCallHandler, ChannelCall {
+  readonly #call: ServerCall;
+  readonly #channel: Channel;
+  readonly #limits: ForwardLimits;
+  readonly #request: RequestMessage;
+  #upstreamCall: ClientCall | null = null;
+  #heldHead: readonly HeaderField[] | null = null;
+  #answerBegun = false;
+  /** Endpoints on which the call was repeated. */
+  #repeatedOn: string[] | null = null;
+  #neverProcessedRepeats = 0;
+  /** Why the last attempt failed; what the client hears when no further one is allowed. */
+  #lastFailure: Status | null = null;
+  #avoided: string | null = null;
+
+  constructor(call: ServerCall, channel: Channel, limits: ForwardLimits) {
+    this.#call = call;
+    this.#channel = channel;
+    this.#limits = limits;
+    this.#request = new RequestMessage(limits.sendBytesMax);
+    call.receiver = this;
+  }
+
+  // From the client.
+
+  onRequestBytes(bytes: Uint8Array, start: number, end: number): void {
+    const problem = this.#request.add(bytes, start, end);
+    this.#call.consume(end - start);
+    if (problem === -1) return;
+    if (problem === EXTRA) {
+      this.#call.finishWithStatus({ code: Code.INTERNAL, message: "the method takes one request message" });
+    } else {
+      this.#call.finishWithStatus(requestTooLarge(problem, this.#limits));
+    }
+  }
+
+  onRequestEnd(): void {
+    if (this.#request.framed === null) {
+      this.#call.finishWithStatus({ code: Code.INTERNAL, message: "the request message is cut short" });
+      return;
+    }
+    this.#channel.begin(this);
+  }
+
+  onAnswerSent(bytes: number): void {
+    this.#upstreamCall?.consume(bytes);
+  }
+
+  onCancel(): void {
+    this.#channel.forget(this);
+    this.#upstreamCall?.cancel();
+  }
+
+  // From the channel.
+
+  get deadlineMs(): number {
+    return this.#call.deadlineMs;
+  }
+
+  get heldBytes(): number {
+    return this.#request.framed?.length ?? 0;
+  }
+
+  avoids(endpoint: Endpoint): boolean {
+    return endpoint.name === this.#avoided;
+  }
+
+  onUpstream(upstream: Upstream): void {
+    if (this.#lastFailure !== null && !this.#mayRepeatOn(upstream.endpoint)) {
+      this.#call.finishWithStatus(this.#lastFailure);
+      return;
+    }
+    const { head, deadlineMs } = this.#call;
+    const leftMs = deadlineMs === Number.POSITIVE_INFINITY ? deadlineMs : deadlineMs - performance.now();
+    const framed = this.#request.framed!;
+    this.#upstreamCall = new ClientCall(
+      upstream,
+      head.upstreamFields(upstream.endpoint.name, leftMs),
+      this.#limits.receiveBytesMax,
+      this,
+    );
+    this.#upstreamCall.sendMessageBytes(framed, 0, framed.length, true);
+  }
+
+  onWaitedInVain(why: "time" | "full"): void {
+    this.#call.finishWithStatus(why === "full" ? TOO_MANY_WAITING : this.#channel.unavailable());
+  }
+
+  // From the member.
+
+  onAnswerHead(fields: readonly HeaderField[], end: boolean): void {
+    if (!end) {
+      this.#heldHead = fields;
+    } else if (!this.#repeatedElsewhere(fields)) {
+      this.#call.finishWithHead(fields);
+    }
+  }
+
+  onAnswerBytes(bytes: Uint8Array, start: number, end: number): void {
+    this.#releaseHead();
+    const sentBytes = this.#call.sendMessageBytes(bytes, start, end);
+    if (sentBytes > 0) this.#upstreamCall?.consume(sentBytes);
+  }
+
+  onAnswerTrailers(fields: readonly HeaderField[]): void {
+    if (this.#repeatedElsewhere(fields)) return;
+    this.#releaseHead();
+    this.#call.finishWithTrailers(fields);
+  }
+
+  onRequestSent(): void {}
+
+  onFailure(failure: CallFailure): void {
+    this.#upstreamCall = null;
+    this.#heldHead = null;
+    this.#lastFailure = failure.status;
+    if (this.#answerBegun || this.#call.finished) {
+      this.#call.finishWithStatus(failure.status);
+    } else if (failure.neverProcessed && this.#neverProcessedRepeats < NEVER_PROCESSED_REPEATS_MAX) {
+      this.#neverProcessedRepeats++;
+      this.#lastFailure = null;
+      this.#channel.begin(this);
+    } else if (failure.connectionLost && this.#isRead()) {
+      this.#channel.begin(this);
+    } else {
+      this.#call.finishWithStatus(failure.status);
+    }
+  }
+
+  #releaseHead(): void {
+    if (this.#heldHead === null) return;
+    this.#call.sendHead(this.#heldHead);
+    this.#heldHead = null;
+    this.#answerBegun = true;
+  }
+
+  /** Deals with a member that refuses to serve at all. True when the call was sent elsewhere instead. */
+  #repeatedElsewhere(trailers: readonly HeaderField[]): boolean {
+    if (trailers === lastGoodTrailers) return false;
+    const refusal = memberRefusal(trailers);
+    if (refusal === undefined) {
+      lastGoodTrailers = trailers;
+      return false;
+    }
+    const { upstream } = this.#upstreamCall!;
+    this.#channel.leave(upstream, refusal);
+    if (this.#answerBegun || !this.#isRead()) return false;
+    this.#upstreamCall = null;
+    this.#heldHead = null;
+    this.#lastFailure = { code: Code.UNAVAILABLE, message: refusal };
+    this.#avoided = upstream.endpoint.name;
+    this.#channel.begin(this);
+    return true;
+  }
+
+  #isRead(): boolean {
+    return isRepeatableRead(this.#call.head.path, this.#request.framed!.subarray(MESSAGE_PREFIX_BYTES));
+  }
+
+  /** Notes a repeat on `endpoint`; false when there was one already. */
+  #mayRepeatOn(endpoint: Endpoint): boolean {
+    this.#repeatedOn ??= [];
+    if (this.#repeatedOn.includes(endpoint.name)) return false;
+    this.#repeatedOn.push(endpoint.name);
+    return true;
+  }
+}
+
+/** Repeated trailer sections are one array, so the check of the last one nearly always holds for this one. */
+let lastGoodTrailers: readonly HeaderField[] | null = null;

@@ -1,0 +1,90 @@
+/**
+ * Processes that the tests start: etcd members, etcdctl, the compiled etcdproxy.
+ *
+ * Invariant: none outlives the test runner. Each is started through `setpriv --pdeathsig KILL`, where
+ * util-linux has it, so the kernel ends it even when the runner is killed; the rest is ended on exit.
+ * Variables that etcd and etcdctl read (ETCD_…, ETCDCTL_…) are not inherited.
+ */
+import { openSync, closeSync } from "node:fs";
+
+export interface ChildOptions {
+  /** Working folder; the runner's when absent. */
+  readonly cwd?: string;
+  /** Variables on top of the inherited ones; `undefined` takes one away. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Bytes for standard input, which is empty when absent. */
+  readonly stdin?: Uint8Array;
+}
+
+export type PipedChild = Bun.Subprocess<"ignore" | Uint8Array, "pipe", "pipe">;
+export type LoggedChild = Bun.Subprocess<"ignore", number, number>;
+
+/** What a finished command left. */
+export interface CommandResult {
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Exit status; 128 and the signal's number when a signal ended it. */
+  readonly code: number;
+}
+
+const live = new Set<{ kill(signal: NodeJS.Signals): void }>();
+process.on("exit", () => {
+  for (const child of live) child.kill("SIGKILL");
+});
+
+const setpriv = Bun.which("setpriv");
+const diesWithRunner = setpriv === null ? [] : [setpriv, "--pdeathsig", "KILL", "--"];
+
+function track(child: { kill(signal: NodeJS.Signals): void; readonly exited: Promise<number> }): void {
+  live.add(child);
+  void child.exited.then(() => live.delete(child));
+}
+
+function childEnvironment(extra: ChildOptions["env"]): Record<string, string | undefined> {
+  const inherited = Object.entries(process.env).filter(([name]) => !/^ETCD(CTL)?_/.test(name));
+  return { ...Object.fromEntries(inherited), ...extra };
+}
+
+/** Starts `command` with its output on pipes. */
+export function spawnPiped(command: readonly string[], options: ChildOptions = {}): PipedChild {
+  const child: PipedChild = Bun.spawn([...diesWithRunner, ...command], {
+    stdin: options.stdin ?? "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    env: childEnvironment(options.env),
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+  });
+  track(child);
+  return child;
+}
+
+/** Starts `command` with its output appended to `logFile`. */
+export function spawnLogged(command: readonly string[], logFile: string): LoggedChild {
+  const log = openSync(logFile, "a");
+  try {
+    const child: LoggedChild = Bun.spawn([...diesWithRunner, ...command], {
+      stdin: "ignore",
+      stdout: log,
+      stderr: log,
+      env: childEnvironment({}),
+    });
+    track(child);
+    return child;
+  } finally {
+    closeSync(log);
+  }
+}
+
+/** Runs `command` to its end. Never fails on an exit status: that is in the result. */
+export async function runCommand(
+  command: readonly string[],
+  options: ChildOptions = {},
+): Promise<CommandResult> {
+  const child = spawnPiped(command, options);
+  const [stdout, stderr, code] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  return { stdout, stderr, code };
+}

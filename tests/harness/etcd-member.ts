@@ -1,0 +1,139 @@
+/**
+ * One real etcd process on loopback, with its data directory and its log.
+ *
+ * Stands between a test that breaks members and the process: killed, stopped (it keeps its sockets but
+ * answers nothing), continued, and started again on the same ports with the same data.
+ */
+import { readFileSync } from "node:fs";
+import { spawnLogged, type LoggedChild } from "./child-process.ts";
+import { waitFor } from "./wait-for.ts";
+
+const HEALTH_PROBE_MS = 2_000;
+const LOG_TAIL_LINES = 15;
+
+export interface EtcdMemberPlan {
+  readonly name: string;
+  /** `host:port` that clients connect to. */
+  readonly endpoint: string;
+  readonly dataFolder: string;
+  readonly logFile: string;
+  /** The whole command line. */
+  readonly command: readonly string[];
+}
+
+/** What a member says of itself (Maintenance.Status), ids in decimal. */
+export interface EtcdMemberStatus {
+  readonly memberId: string;
+  readonly leaderId: string;
+  readonly version: string;
+}
+
+interface StatusAnswer {
+  readonly header: { readonly member_id: string };
+  readonly leader?: string;
+  readonly version: string;
+}
+
+export class EtcdMember {
+  readonly name: string;
+  readonly endpoint: string;
+  readonly logFile: string;
+  readonly dataFolder: string;
+  readonly #command: readonly string[];
+  #process: LoggedChild;
+
+  /** Starts the process; it is not ready yet, see `waitHealthy`. */
+  constructor(plan: EtcdMemberPlan) {
+    this.name = plan.name;
+    this.endpoint = plan.endpoint;
+    this.logFile = plan.logFile;
+    this.dataFolder = plan.dataFolder;
+    this.#command = plan.command;
+    this.#process = spawnLogged(plan.command, plan.logFile);
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  /** Whether the process exists; a stopped one does. */
+  get running(): boolean {
+    return this.#process.exitCode === null && this.#process.signalCode === null;
+  }
+
+  /** The newest lines of its log. */
+  logTail(): string {
+    try {
+      return readFileSync(this.logFile, "utf8").trimEnd().split("\n").slice(-LOG_TAIL_LINES).join("\n");
+    } catch {
+      return "(no log)";
+    }
+  }
+
+  /** Ends the process with SIGKILL, stopped or not, and waits until it is gone. */
+  async kill(): Promise<void> {
+    this.#process.kill("SIGKILL");
+    await this.#process.exited;
+  }
+
+  /** Ends the process with SIGTERM, as an operator does, and waits until it is gone. */
+  async terminate(): Promise<void> {
+    this.#process.kill("SIGTERM");
+    await this.#process.exited;
+  }
+
+  /** Stops the process with SIGSTOP: connections stay open, nothing answers. */
+  stop(): void {
+    this.#process.kill("SIGSTOP");
+  }
+
+  /** Lets a stopped process go on. */
+  continue(): void {
+    this.#process.kill("SIGCONT");
+  }
+
+  /** Starts the member again after `kill`, same ports and data; does not wait until it is healthy. */
+  restart(): void {
+    if (this.running) throw new Error(`${this.name} is still running: kill it before a restart`);
+    this.#process = spawnLogged(this.#command, this.logFile);
+  }
+
+  /** Waits until the member answers linearizable reads. @throws Error with its log when it exits instead. */
+  async waitHealthy(deadlineMs?: number): Promise<void> {
+    const outcome = await waitFor(
+      `${this.name} (${this.endpoint}) to be healthy`,
+      async () => {
+        if (!this.running) return "exited";
+        return (await this.#isHealthy()) ? "healthy" : undefined;
+      },
+      deadlineMs === undefined ? {} : { deadlineMs },
+    );
+    if (outcome === "exited") throw new Error(`${this.name} exited; its log ends:\n${this.logTail()}`);
+  }
+
+  async #isHealthy(): Promise<boolean> {
+    const health = await this.#get("/health");
+    if ((health as { health?: unknown }).health !== "true") return false;
+    const version = await this.#get("/version");
+    return (version as { etcdcluster?: unknown }).etcdcluster !== "not_decided";
+  }
+
+  async #get(path: string): Promise<unknown> {
+    const signal = AbortSignal.timeout(HEALTH_PROBE_MS);
+    const answer = await fetch(`http://${this.endpoint}${path}`, { signal, keepalive: false });
+    return answer.json();
+  }
+
+  /** The member's own answer to Maintenance.Status, through its JSON gateway. */
+  async status(): Promise<EtcdMemberStatus> {
+    const answer = await fetch(`http://${this.endpoint}/v3/maintenance/status`, {
+      method: "POST",
+      body: "{}",
+      signal: AbortSignal.timeout(HEALTH_PROBE_MS),
+      keepalive: false,
+    });
+    if (!answer.ok) throw new Error(`${this.name}: status answered ${answer.status}: ${await answer.text()}`);
+    const { header, leader, version } = (await answer.json()) as StatusAnswer;
+    return { memberId: header.member_id, leaderId: leader ?? "0", version };
+  }
+}
