@@ -1,7 +1,7 @@
 // Which endpoint to use: one picked at random at the start and kept until it fails, then another.
 //
-// Stands between the list of endpoints and those who dial; it reads no clock and dials nothing. A failed endpoint is set
-// aside for the retry delay. When all are set aside, all are candidates again at once, the one that failed
+// Stands between the list of endpoints and those who dial; it reads no clock and dials nothing. A failed endpoint is
+// set aside for the retry delay. When all are set aside, all are candidates again at once, the one that failed
 // longest ago first: nobody is turned away only because time has to pass.
 import type { Endpoint } from "./endpoint.ts";
 
@@ -70,7 +70,10 @@ export class StickyChoice {
     return news;
   }
 
-  /** Takes the mark off `endpoint`; where the current one bears a mark, this one takes its place. True when it bore one. */
+  /**
+   * Takes the mark off `endpoint`; where the current one bears a mark, this one takes its place.
+   * True when it bore one.
+   */
   succeeded(endpoint: Endpoint): boolean {
     if (!this.#failures.delete(endpoint.name)) return false;
     if (this.#failures.has(this.#chosen.name)) {

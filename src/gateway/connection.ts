@@ -4,8 +4,9 @@
 //          │  └─failed: the next endpoint, each at most once
 //          └─ client gone, or no endpoint left ──> closed
 //
-// Stands between the accepted socket and the members. The client's first bytes wait in the pipe while it dials. A dial whose client
-// has gone still runs its course, so that clients with little patience cannot keep a black-holed endpoint in use.
+// Stands between the accepted socket and the members. The client's first bytes wait in the pipe while it dials. A dial
+// whose client has gone still runs its course, so that clients with little patience cannot keep a black-holed
+// endpoint in use.
 import type { Socket } from "bun";
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import { DialError } from "../net/dial-error.ts";
@@ -21,7 +22,7 @@ export class GatewayConnection implements DialOwner<PipeEnd>, PipeOwner {
   #state: "dialling" | "piping" | "closed" = "dialling";
   #endpoint: Endpoint;
   #untried: Endpoint[] | null = null;
-  #dial: Dial | null;
+  #dial: Dial | null = null;
 
   /** Takes over a client's socket and puts itself into `live` until it is closed. */
   constructor(client: Socket<PipeEnd>, upstream: Upstream, live: Set<GatewayConnection>) {
@@ -34,15 +35,13 @@ export class GatewayConnection implements DialOwner<PipeEnd>, PipeOwner {
     client.data = downstreamEnd;
     downstreamEnd.attach(client);
     this.#endpoint = upstream.current();
-    this.#dial = upstream.dialer.start(this.#endpoint, upstreamEnd, this);
+    this.#startDial();
   }
 
   dialled(socket: Socket<PipeEnd>): void {
-    if (this.#upstream.leadsBack(socket, this.#endpoint)) {
+    if (this.#upstream.loopGuard.leadsBack(socket, this.#endpoint)) {
       socket.end();
-      this.dialFailed(
-        new DialError("failed", this.#endpoint.name, "resolves to the gateway's own listen address"),
-      );
+      this.dialFailed(this.#loopError());
       return;
     }
     this.#upstream.succeeded(this.#endpoint);
@@ -68,7 +67,7 @@ export class GatewayConnection implements DialOwner<PipeEnd>, PipeOwner {
       return;
     }
     this.#endpoint = next;
-    this.#dial = this.#upstream.dialer.start(next, this.#upstreamEnd, this);
+    this.#startDial();
   }
 
   pipeFinished(): void {
@@ -85,6 +84,25 @@ export class GatewayConnection implements DialOwner<PipeEnd>, PipeOwner {
     this.#dial?.abandon();
     this.#downstreamEnd.close();
     this.#close();
+  }
+
+  #startDial(): void {
+    const { dialer, loopGuard } = this.#upstream;
+    if (!loopGuard.watches(this.#endpoint)) {
+      this.#dial = dialer.start(this.#endpoint, this.#upstreamEnd, this);
+      return;
+    }
+    // Clients are accepted in a loop until none is waiting. Were the gateway to dial itself inside that loop, each dial
+    // would be the next client, until no file is left.
+    setImmediate(() => {
+      if (this.#state === "closed") return;
+      if (loopGuard.holdsBack(this.#endpoint)) this.dialFailed(this.#loopError());
+      else this.#dial = dialer.start(this.#endpoint, this.#upstreamEnd, this);
+    });
+  }
+
+  #loopError(): DialError {
+    return new DialError("failed", this.#endpoint.name, "resolves to the gateway's own listen address");
   }
 
   #close(): void {

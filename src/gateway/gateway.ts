@@ -6,19 +6,23 @@ import type { Endpoint } from "../endpoints/endpoint.ts";
 import { StickyChoice } from "../endpoints/sticky-choice.ts";
 import { formatAddress, type Address } from "../net/address.ts";
 import { Dialer } from "../net/dial.ts";
+import { connectionsWithinFileLimit } from "../net/file-limit.ts";
 import { listen } from "../net/listen.ts";
 import { createResolver, type DnsResolver } from "../net/resolver.ts";
 import type { Logger } from "../observe/log.ts";
 import { GatewayConnection } from "./connection.ts";
 import type { GatewayStats } from "./gateway-stats.ts";
+import { LoopGuard } from "./loop-guard.ts";
 import { addressesOf, ownAddressTest } from "./own-address.ts";
 import type { PipeEnd } from "./pipe.ts";
+import { ThrottledLine } from "./throttled-line.ts";
 import { Upstream } from "./upstream.ts";
 
 /** A member that does not answer within this time is left for the next one. */
 const DIAL_TIMEOUT_MS = 3_000;
-/** For a load of 10 k idle clients with room to spare; each takes two files. */
+/** For a load of 10 k idle clients with room to spare. */
 const CONNECTIONS_MAX = 65_536;
+const FILES_PER_CONNECTION = 2;
 /** Idle time after which a peer is asked whether it is still there; one that vanished would hold its files for ever. */
 const KEEPALIVE_MS = 15_000;
 
@@ -26,7 +30,7 @@ export interface GatewayOptions {
   readonly listenAddress: Address;
   /** At least one, none twice. */
   readonly endpoints: readonly Endpoint[];
-  /** `random`: which endpoint comes first is left to chance. `listed`: the order is meant, as that of SRV records is. */
+  /** `random`: chance says which endpoint comes first. `listed`: the order is meant, as that of SRV records is. */
   readonly endpointOrder?: "random" | "listed";
   /** How long a failed endpoint is set aside. */
   readonly retryDelayMs: number;
@@ -61,10 +65,17 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const isOwn = await ownAddressTest(listenAddress.hostname, resolver);
   const suspects = await resolveSuspects(endpoints, listenAddress.port, resolver);
 
+  // Without a file left every dial would fail, and the fault would seem to be the members'.
+  const connectionsMax = Math.min(
+    options.connectionsMax ?? CONNECTIONS_MAX,
+    connectionsWithinFileLimit(FILES_PER_CONNECTION),
+  );
+  const refusedLine = new ThrottledLine(log, now);
   const live = new Set<GatewayConnection>();
   const listener = listen<PipeEnd>({
     address: listenAddress,
-    connectionsMax: options.connectionsMax ?? CONNECTIONS_MAX,
+    connectionsMax,
+    refused: () => refusedLine.error("too many clients, client reset", () => ({ connectionsMax })),
     handlers: {
       open(client) {
         client.setKeepAlive(true, KEEPALIVE_MS);
@@ -113,7 +124,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     stats,
     log,
     now,
-    leadsBack: (member, endpoint) => endpoint.port === address.port && isOwn(member.remoteAddress),
+    loopGuard: new LoopGuard({ listening: address, isOwn, retryDelayMs, now }),
   });
 
   // Nothing has been accepted yet: no event is handled between listening and this.

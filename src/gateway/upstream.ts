@@ -1,18 +1,16 @@
 // The members as the gateway's connections see them: which to dial, and what became of a dial.
 //
-// Stands between the connections and the choice of endpoints, and tells the log and the counters. A dial that failed for
-// want of files or ports on this machine is not held against the endpoint.
-import type { Socket } from "bun";
+// Stands between the connections and the choice of endpoints, and tells the log and the counters. A dial that failed
+// for want of files or ports on this machine is not held against the endpoint.
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import type { StickyChoice } from "../endpoints/sticky-choice.ts";
 import type { DialError } from "../net/dial-error.ts";
 import type { Dialer } from "../net/dial.ts";
 import type { Logger } from "../observe/log.ts";
 import type { GatewayStats } from "./gateway-stats.ts";
+import type { LoopGuard } from "./loop-guard.ts";
 import type { PipeEnd } from "./pipe.ts";
-
-/** One line about clients that were turned away stands for all within this time. */
-const TURNED_AWAY_LOG_INTERVAL_MS = 5_000;
+import { ThrottledLine } from "./throttled-line.ts";
 
 export interface UpstreamOptions {
   readonly choice: StickyChoice;
@@ -21,27 +19,26 @@ export interface UpstreamOptions {
   readonly log: Logger;
   /** A monotonic clock in milliseconds. */
   readonly now: () => number;
-  /** Whether `member`, dialled at `endpoint`, is the gateway itself. */
-  readonly leadsBack: (member: Socket<PipeEnd>, endpoint: Endpoint) => boolean;
+  readonly loopGuard: LoopGuard;
 }
 
 export class Upstream {
   readonly dialer: Dialer<PipeEnd>;
   readonly stats: GatewayStats;
-  readonly leadsBack: UpstreamOptions["leadsBack"];
+  readonly loopGuard: LoopGuard;
   readonly #choice: StickyChoice;
   readonly #log: Logger;
   readonly #now: () => number;
-  #turnedAway = 0;
-  #turnedAwayLoggedMs = -Infinity;
+  readonly #turnedAwayLine: ThrottledLine;
 
   constructor(options: UpstreamOptions) {
     this.dialer = options.dialer;
     this.stats = options.stats;
-    this.leadsBack = options.leadsBack;
+    this.loopGuard = options.loopGuard;
     this.#choice = options.choice;
     this.#log = options.log;
     this.#now = options.now;
+    this.#turnedAwayLine = new ThrottledLine(options.log, options.now);
   }
 
   /** The endpoint to dial first. */
@@ -70,18 +67,15 @@ export class Upstream {
   /** A client was closed because of `error`, after which there was nothing left to try. */
   clientTurnedAway(error: DialError): void {
     this.stats.connectionsFailed++;
-    this.#turnedAway++;
-    const nowMs = this.#now();
-    if (nowMs - this.#turnedAwayLoggedMs < TURNED_AWAY_LOG_INTERVAL_MS) return;
-    const endpoints = this.#choice
-      .describe()
-      .map(({ endpoint, reason }) => `${endpoint.name}: ${reason ?? "not known to fail"}`);
     const message =
       error.reason === "exhausted"
         ? "no connection can be opened, client closed"
         : "no endpoint can be reached, client closed";
-    this.#log.error(message, { reason: error.message, endpoints, clients: this.#turnedAway });
-    this.#turnedAway = 0;
-    this.#turnedAwayLoggedMs = nowMs;
+    this.#turnedAwayLine.error(message, () => ({
+      reason: error.message,
+      endpoints: this.#choice
+        .describe()
+        .map(({ endpoint, reason }) => `${endpoint.name}: ${reason ?? "not known to fail"}`),
+    }));
   }
 }

@@ -19,7 +19,10 @@ export interface ClientConnectionHandler extends ConnectionHandler {
   onReady(): void;
   /** The server takes no more streams; those it has taken go on. */
   onGoaway(code: number, debugText: string): void;
-  /** A stream has ended: where the server's MAX_CONCURRENT_STREAMS was reached, another one may open. */
+  /**
+   * A stream has ended, or the server has changed its settings: where its MAX_CONCURRENT_STREAMS was reached,
+   * another one may open.
+   */
   onStreamEnded(): void;
 }
 
@@ -38,7 +41,7 @@ export class ClientConnection extends Connection {
     this.handler = handler;
     this.#handler = handler;
     this.#nextStreamId = firstStreamId;
-    this.outbound.announce();
+    this.outbound.remoteSettings.pushEnabled = false; // We refuse it, and a server may not ask (RFC 9113 §6.5.2).
   }
 
   /** True when `open` will open a stream now. */
@@ -78,7 +81,7 @@ export class ClientConnection extends Connection {
   retire(): void {
     if (this.#retired) return;
     this.#retired = true;
-    this.#finishWhenIdle();
+    this.finishWhenIdle();
   }
 
   protected override onHeaderSection(
@@ -144,7 +147,11 @@ export class ClientConnection extends Connection {
   protected override onLateData(): void {}
 
   protected override onRemoteSettings(first: boolean): void {
+    if (this.outbound.remoteSettings.pushEnabled) {
+      throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "SETTINGS_ENABLE_PUSH of 1 from a server");
+    }
     if (first) this.#handler.onReady();
+    else this.#handler.onStreamEnded();
   }
 
   protected override onGoaway(lastStreamId: number, code: number, debugText: string): void {
@@ -158,18 +165,15 @@ export class ClientConnection extends Connection {
       handler.onReset(connectionReset(why, true));
     }
     this.#handler.onGoaway(code, debugText);
-    this.#finishWhenIdle();
+    this.finishWhenIdle();
   }
 
   protected override onForgotten(): void {
-    if (this.ended) return;
     this.#handler.onStreamEnded();
-    this.#finishWhenIdle();
   }
 
-  #finishWhenIdle(): void {
-    if (this.ended || !(this.#goaway || this.#retired) || this.streams.size > 0) return;
-    this.end({ code: ErrorCode.NO_ERROR, cause: "finished", message: "no stream is left" });
+  protected override get finished(): boolean {
+    return (this.#goaway || this.#retired) && this.streams.size === 0;
   }
 
   protected override isIdle(id: number): boolean {

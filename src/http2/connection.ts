@@ -8,7 +8,7 @@
  * Two rules of flow control: the connection's credit goes back to the peer on receipt, a stream's only when
  * the stream's owner has consumed the bytes. So one stalled stream never holds up its neighbours.
  */
-import { HpackDecoder, HpackError } from "../hpack/decoder.ts";
+import { HpackError } from "../hpack/decoder.ts";
 import type { HeaderField } from "../hpack/header-field.ts";
 import type { BufferBudget } from "./buffer-budget.ts";
 import {
@@ -30,7 +30,7 @@ import {
   writeWindowUpdate,
 } from "./frame.ts";
 import { FrameReader, type FrameSink } from "./frame-reader.ts";
-import { HeaderBlockReader } from "./header-block-reader.ts";
+import { checkDependency, HeaderBlockReader } from "./header-block-reader.ts";
 import { CONNECTION_WINDOW_BYTES, type Http2Limits } from "./limits.ts";
 import { onConnection, onIdle, onStream, paddingBytes, wrongSize } from "./malformed-frame.ts";
 import { Outbound, type OutputListener } from "./outbound.ts";
@@ -56,7 +56,7 @@ export abstract class Connection implements FrameSink, OutputListener {
   ended = false;
   /** The peer's SETTINGS have come: it speaks HTTP/2 and is alive. */
   settingsReceived = false;
-  /** DATA bytes queued or unconsumed over all streams. */
+  /** DATA bytes queued or unconsumed over all streams, and output the peer leaves unread. */
   heldBytes = 0;
 
   protected readonly streams = new Map<number, Stream>();
@@ -67,10 +67,12 @@ export abstract class Connection implements FrameSink, OutputListener {
   protected readonly resetStreams = new ResetMemory();
   readonly #reader: FrameReader;
   readonly #blocks: HeaderBlockReader;
-  readonly #decoder: HpackDecoder;
   readonly #budget: BufferBudget | undefined;
   #receiveWindowBytes = WINDOW_BYTES_DEFAULT;
   #settingsUnacknowledged = 1;
+  #handling = false;
+  #finishOwed = false;
+  #unreadBytes = 0;
 
   protected constructor(role: "client" | "server", options: ConnectionOptions, preface: string) {
     this.limits = options.limits;
@@ -78,8 +80,7 @@ export abstract class Connection implements FrameSink, OutputListener {
     this.localSettings = options.settings;
     this.#budget = options.budget;
     this.#reader = new FrameReader(options.settings.frameBytesMax, this);
-    this.#blocks = new HeaderBlockReader(options.limits);
-    this.#decoder = new HpackDecoder({ tableBytesMax: options.settings.headerTableBytes });
+    this.#blocks = new HeaderBlockReader(options.limits, options.settings.headerTableBytes);
     this.floods = new FloodGuard(options.limits);
     this.outbound.output.write(Buffer.from(preface, "latin1"));
     writeSettings(this.outbound.output, options.settings, role);
@@ -98,6 +99,7 @@ export abstract class Connection implements FrameSink, OutputListener {
     this.nowMs = nowMs;
     try {
       this.receiveBytes(chunk);
+      this.outbound.settle();
     } catch (error) {
       if (error instanceof ConnectionError) this.fail(error.code, error.message);
       else if (error instanceof HpackError) this.fail(ErrorCode.COMPRESSION_ERROR, error.message);
@@ -140,6 +142,7 @@ export abstract class Connection implements FrameSink, OutputListener {
       handler.onReset(reset);
     }
     this.streams.clear();
+    this.heldBytesChanged(-this.heldBytes);
     this.#budget?.leave(this);
     this.handler.onEnd(end);
   }
@@ -147,10 +150,17 @@ export abstract class Connection implements FrameSink, OutputListener {
   // ── frames in ──────────────────────────────────────────────────────────────────────────────────────
 
   onFrame(type: number, flags: number, id: number, bytes: Uint8Array, start: number, end: number): void {
+    this.#handling = true;
+    this.#handleFrame(type, flags, id, bytes, start, end);
+    this.#handling = false;
+    if (this.#finishOwed) this.finishWhenIdle();
+  }
+
+  #handleFrame(type: number, flags: number, id: number, bytes: Uint8Array, start: number, end: number): void {
     if (this.#blocks.open && (type !== FrameType.CONTINUATION || id !== this.#blocks.streamId)) {
       throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "header block cut short by another frame");
     }
-    if (!this.settingsReceived && type !== FrameType.SETTINGS) {
+    if (!this.settingsReceived && (type !== FrameType.SETTINGS || (flags & Flag.ACK) !== 0)) {
       throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "first frame is not SETTINGS");
     }
     switch (type) {
@@ -158,10 +168,11 @@ export abstract class Connection implements FrameSink, OutputListener {
         this.#onData(flags, id, bytes, start, end);
         break;
       case FrameType.HEADERS:
-        this.#onHeaders(flags, id, bytes, start, end);
+        if (id === 0) throw onConnection("HEADERS");
+        this.#onHeaderSection(id, this.#blocks.headers(flags, id, bytes, start, end));
         break;
       case FrameType.CONTINUATION:
-        this.#onContinuation(flags, id, bytes, start, end);
+        this.#onHeaderSection(id, this.#blocks.continuation(flags, bytes, start, end));
         break;
       case FrameType.RST_STREAM:
         this.#onRstStream(id, bytes, start, end);
@@ -253,52 +264,9 @@ export abstract class Connection implements FrameSink, OutputListener {
     }
   }
 
-  #onHeaders(flags: number, id: number, bytes: Uint8Array, start: number, end: number): void {
-    if (id === 0) throw onConnection("HEADERS");
-    let from = start;
-    let to = end;
-    if ((flags & Flag.PADDED) !== 0) {
-      to -= paddingBytes("HEADERS", bytes, start, end);
-      from++;
-    }
-    let dependsOn = -1;
-    if ((flags & Flag.PRIORITY) !== 0) {
-      if (to - from < 5) throw wrongSize("HEADERS");
-      dependsOn = readUint32(bytes, from) & 0x7fffffff;
-      from += 5;
-    }
-    const endStream = (flags & Flag.END_STREAM) !== 0;
-    if ((flags & Flag.END_HEADERS) === 0) {
-      this.#blocks.begin(id, endStream, dependsOn === id, bytes, from, to);
-      return;
-    }
-    this.#onHeaderBlock(id, bytes, from, to, endStream, dependsOn === id);
-  }
-
-  #onContinuation(flags: number, id: number, bytes: Uint8Array, start: number, end: number): void {
-    const blocks = this.#blocks;
-    if (!blocks.open) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without HEADERS");
-    blocks.append(bytes, start, end);
-    if ((flags & Flag.END_HEADERS) === 0) return;
-    const block = blocks.finish();
-    this.#onHeaderBlock(id, block, 0, block.length, blocks.endStream, blocks.selfDependent);
-  }
-
-  #onHeaderBlock(
-    id: number,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    endStream: boolean,
-    selfDependent: boolean,
-  ): void {
-    const fields = this.#decoder.decode(bytes, start, end, this.limits.headerListBytesMax);
-    const tooLarge = this.#decoder.lastListBytes > this.limits.headerListBytesMax;
-    if (selfDependent) {
-      this.refuseHeaders(id, ErrorCode.PROTOCOL_ERROR, "stream depends on itself");
-      return;
-    }
-    this.onHeaderSection(id, fields, tooLarge, endStream);
+  #onHeaderSection(id: number, fields: readonly HeaderField[] | null): void {
+    const { tooLarge, endStream } = this.#blocks;
+    if (fields !== null) this.onHeaderSection(id, fields, tooLarge, endStream);
   }
 
   #onRstStream(id: number, bytes: Uint8Array, start: number, end: number): void {
@@ -307,8 +275,7 @@ export abstract class Connection implements FrameSink, OutputListener {
     const stream = this.streams.get(id);
     if (stream === undefined) {
       if (this.isIdle(id)) throw onIdle("RST_STREAM", id);
-      this.floods.note("idleFrames", this.nowMs);
-      return;
+      return; // It crossed the end of the stream.
     }
     this.onResetByPeer();
     const code = readUint32(bytes, start);
@@ -318,7 +285,7 @@ export abstract class Connection implements FrameSink, OutputListener {
     handler.onReset({
       code,
       cause: "peer",
-      neverProcessed: code === ErrorCode.REFUSED_STREAM,
+      neverProcessed: code === ErrorCode.REFUSED_STREAM && !stream.headReceived,
       message: `stream reset by peer with ${errorCodeName(code)}`,
     });
   }
@@ -360,7 +327,7 @@ export abstract class Connection implements FrameSink, OutputListener {
       this.onPingAck(bytes, start);
       return;
     }
-    this.floods.note("pings", this.nowMs);
+    if (!this.outbound.sentSincePing()) this.floods.note("pings", this.nowMs);
     writePing(this.outbound.output, true, bytes, start);
     this.outbound.announce();
   }
@@ -375,8 +342,7 @@ export abstract class Connection implements FrameSink, OutputListener {
     const stream = this.streams.get(id);
     if (stream === undefined) {
       if (this.isIdle(id)) throw onIdle("WINDOW_UPDATE", id);
-      this.floods.note("idleFrames", this.nowMs);
-      return;
+      return; // It crossed the end of the stream, as clients of large answers do all the time.
     }
     if (creditBytes === 0) {
       this.failStream(stream, ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of zero");
@@ -397,15 +363,13 @@ export abstract class Connection implements FrameSink, OutputListener {
   #onPriority(id: number, bytes: Uint8Array, start: number, end: number): void {
     if (id === 0) throw onConnection("PRIORITY");
     this.floods.note("idleFrames", this.nowMs);
-    const stream = this.streams.get(id);
-    if (end - start !== 5) {
-      if (stream === undefined) throw wrongSize("PRIORITY");
-      this.failStream(stream, ErrorCode.FRAME_SIZE_ERROR, "PRIORITY is not five bytes long");
+    if (end - start === 5) {
+      checkDependency(id, bytes, start);
       return;
     }
-    if ((readUint32(bytes, start) & 0x7fffffff) === id) {
-      this.refuseHeaders(id, ErrorCode.PROTOCOL_ERROR, "stream depends on itself");
-    }
+    const stream = this.streams.get(id);
+    if (stream === undefined) throw wrongSize("PRIORITY");
+    this.failStream(stream, ErrorCode.FRAME_SIZE_ERROR, "PRIORITY is not five bytes long");
   }
 
   // ── what the output asks for ───────────────────────────────────────────────────────────────────────
@@ -420,6 +384,13 @@ export abstract class Connection implements FrameSink, OutputListener {
 
   onOutputOverflow(): void {
     this.fail(ErrorCode.ENHANCE_YOUR_CALM, "the peer does not read what it asked for");
+  }
+
+  onOutputUnread(bytes: number): void {
+    if (this.ended || bytes === this.#unreadBytes) return;
+    const change = bytes - this.#unreadBytes;
+    this.#unreadBytes = bytes;
+    this.heldBytesChanged(change);
   }
 
   // ── what server and client do differently ──────────────────────────────────────────────────────────
@@ -438,8 +409,10 @@ export abstract class Connection implements FrameSink, OutputListener {
   protected abstract onLateData(id: number): void;
   protected onRemoteSettings(_first: boolean): void {}
   protected onPingAck(_bytes: Uint8Array, _start: number): void {}
+  /** True when the connection has nothing left to do. */
+  protected abstract get finished(): boolean;
   /** A stream has left the table. */
-  protected onForgotten(_stream: Stream): void {}
+  protected onForgotten(): void {}
   /** The peer has reset one of its streams. */
   protected onResetByPeer(): void {}
 
@@ -450,24 +423,32 @@ export abstract class Connection implements FrameSink, OutputListener {
     this.outbound.announce();
   }
 
-  writeReset(stream: Stream, code: number): void {
-    this.resetStreams.add(stream.id);
-    writeRstStream(this.outbound.output, stream.id, code);
+  writeReset(id: number, code: number): void {
+    this.resetStreams.add(id);
+    writeRstStream(this.outbound.output, id, code);
     this.outbound.announce();
   }
 
   /** `stream` is closed: nothing refers to it by number any more. */
   forget(stream: Stream): void {
     this.streams.delete(stream.id);
-    this.onForgotten(stream);
+    if (this.ended) return;
+    this.onForgotten();
+    this.finishWhenIdle();
+  }
+
+  /** Ends a connection that has nothing left to do; while a frame is handled, once its events are told. */
+  protected finishWhenIdle(): void {
+    this.#finishOwed = this.#handling;
+    if (this.#handling || this.ended || !this.finished) return;
+    this.end({ code: ErrorCode.NO_ERROR, cause: "finished", message: "no stream is left" });
   }
 
   /** The bytes held for this connection's streams have changed by `bytes`. */
   heldBytesChanged(bytes: number): void {
     this.heldBytes += bytes;
-    if (this.#budget === undefined) return;
     if (bytes > 0 && this.heldBytes > this.limits.connectionBufferBytesMax) this.shedLargest();
-    this.#budget.changed(bytes);
+    this.#budget?.changed(bytes);
   }
 
   /** Gives up the stream that holds most, or the whole connection when none holds anything. */
@@ -476,29 +457,29 @@ export abstract class Connection implements FrameSink, OutputListener {
     if (largest === null) {
       this.fail(ErrorCode.ENHANCE_YOUR_CALM, "buffers are full");
     } else {
-      this.failStream(largest, ErrorCode.ENHANCE_YOUR_CALM, "buffers are full");
+      this.#endStream(largest, ErrorCode.ENHANCE_YOUR_CALM, "buffers are full");
     }
   }
 
-  /** Ends a stream for what the peer did on it (RFC 9113 §5.4.2). Counts: a peer chooses how often. */
-  failStream(stream: Stream, code: number, message: string): void {
+  /**
+   * Ends a stream for what the peer did on it (RFC 9113 §5.4.2). Counts, because a peer chooses how often:
+   * so it may throw a ConnectionError, and is only for what happens inside `receive`.
+   */
+  protected failStream(stream: Stream, code: number, message: string): void {
     this.floods.note("resets", this.nowMs);
+    this.#endStream(stream, code, message);
+  }
+
+  #endStream(stream: Stream, code: number, message: string): void {
     const handler = stream.handler;
     stream.handler = NO_HANDLER;
     stream.reset(code);
     handler.onReset({ code, cause: "self", neverProcessed: false, message });
   }
 
-  /** Refuses a header section: by its stream if there is one, else by number. */
-  protected refuseHeaders(id: number, code: number, message: string): void {
-    const stream = this.streams.get(id);
-    if (stream !== undefined) {
-      this.failStream(stream, code, message);
-      return;
-    }
+  /** Resets a stream that is in no table, by its number. Counts, like `failStream`. */
+  protected refuse(id: number, code: number): void {
     this.floods.note("resets", this.nowMs);
-    writeRstStream(this.outbound.output, id, code);
-    this.resetStreams.add(id);
-    this.outbound.announce();
+    this.writeReset(id, code);
   }
 }

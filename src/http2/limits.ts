@@ -13,13 +13,14 @@ export interface Http2Limits {
   /** Streams the peer ends by RST_STREAM, or makes us end by an error (rapid reset, CVE-2023-44487).
    * A client whose deadline passes cancels all its calls at once, so the burst is large. */
   readonly resets: RateLimit;
-  /** PINGs, each of which costs an answer (CVE-2019-9512); a gRPC client probing bandwidth sends many. */
+  /** PINGs, each of which costs an answer (CVE-2019-9512). One for each time that we have sent something is
+   * free: a gRPC peer probes the bandwidth with a PING each round trip while DATA comes. */
   readonly pings: RateLimit;
   /** SETTINGS, each of which costs an acknowledgement (CVE-2019-9515). */
   readonly settings: RateLimit;
   /** DATA frames that carry nothing and end nothing (CVE-2019-9518). */
   readonly emptyData: RateLimit;
-  /** PRIORITY and unknown frames (CVE-2019-9513), and WINDOW_UPDATEs for streams that are gone. */
+  /** PRIORITY and unknown frames (CVE-2019-9513). */
   readonly idleFrames: RateLimit;
   /** Bytes one connection may make us hold; beyond it the stream that holds most is reset. */
   readonly connectionBufferBytesMax: number;

@@ -6,6 +6,7 @@
  * `output`. DATA enters the output only while the socket takes it, so what a slow peer costs stays in its
  * streams' queues; header sections and control frames always enter, and a peer that lets them pile up is cut.
  */
+import { POOLED_BLOCK_BYTES } from "../base/buffer-pool.ts";
 import { ByteWriter } from "../base/byte-writer.ts";
 import { HpackEncoder } from "../hpack/encoder.ts";
 import type { HeaderField } from "../hpack/header-field.ts";
@@ -24,6 +25,8 @@ export interface OutputListener {
   onOutputLarge(): void;
   /** The peer lets more output pile up than a connection may hold. */
   onOutputOverflow(): void;
+  /** How much output the peer has not read, in bytes; what fits into one pooled block does not count. */
+  onOutputUnread(bytes: number): void;
 }
 
 /** Output beyond this is offered to the socket at once, so that its storage stays one pooled block. */
@@ -39,6 +42,12 @@ export class Outbound {
   readonly #listener: OutputListener;
   #windowBytes = WINDOW_BYTES_DEFAULT;
   #announced = false;
+  /** The listener is being offered large output: a caller of ours is half-way through its own state. */
+  #offering = false;
+  #pumping = false;
+  /** `drained` came while offering: whoever is half-way ends with `settle`. */
+  #pumpOwed = false;
+  #sentSincePing = false;
 
   constructor(limits: Http2Limits, listener: OutputListener) {
     this.#limits = limits;
@@ -74,12 +83,14 @@ export class Outbound {
         out.write(block, from, to);
       }
     }
+    this.#sentSincePing = true;
     this.announce();
   }
 
   /**
    * Writes as much of `bytes[start, end)` as windows, frame size and socket allow; END_STREAM with the last
    * byte. Returns where it stopped. An empty DATA frame that ends the stream always goes out.
+   * The stream may be closed when it returns: offering output can end the connection.
    */
   writeDataNow(stream: Stream, bytes: Uint8Array, start: number, end: number, endStream: boolean): number {
     if (start === end) {
@@ -90,11 +101,7 @@ export class Outbound {
     const out = this.output;
     const frameBytesMax = this.remoteSettings.frameBytesMax;
     let at = start;
-    while (at < end) {
-      if (out.length >= OUTPUT_LARGE_BYTES) {
-        this.#listener.onOutputLarge();
-        if (out.length >= this.#limits.outputHighWaterBytes) break;
-      }
+    while (at < end && this.#hasRoom() && !stream.closed) {
       const size = Math.min(end - at, frameBytesMax, this.#windowBytes, stream.sendWindowBytes);
       if (size <= 0) break;
       writeData(out, stream.id, bytes, at, at + size, endStream && at + size === end);
@@ -102,7 +109,10 @@ export class Outbound {
       this.#windowBytes -= size;
       stream.sendWindowBytes -= size;
     }
-    if (at > start) this.announce();
+    if (at > start) {
+      this.#sentSincePing = true;
+      this.announce();
+    }
     return at;
   }
 
@@ -126,16 +136,42 @@ export class Outbound {
     if (stream.wantsToSend) this.#scheduler.add(stream);
   }
 
+  /**
+   * True when nobody waits to send, and a stream may write DATA without standing in line. Whoever waits and
+   * could send does so first.
+   */
+  isMyTurn(): boolean {
+    if (this.#scheduler.empty) return true;
+    this.pump();
+    return this.#scheduler.empty;
+  }
+
+  /** A stream has ended: it leaves the line. */
+  unschedule(stream: Stream): void {
+    this.#scheduler.remove(stream);
+  }
+
+  /**
+   * Whether HEADERS or DATA have gone out since this was asked last. A gRPC peer that probes the bandwidth
+   * sends a PING for what it received, thousands a second over a short way; a flood of PINGs needs nothing.
+   */
+  sentSincePing(): boolean {
+    const sent = this.#sentSincePing;
+    this.#sentSincePing = false;
+    return sent;
+  }
+
   /** The socket's owner has written (part of) `output`: streams waiting for room go on. */
   drained(): void {
     this.#announced = this.output.length > 0;
+    this.#reportUnread();
     if (!this.#scheduler.empty) this.pump();
   }
 
   /** Something was appended to `output`. */
   announce(): void {
     if (this.output.length >= OUTPUT_LARGE_BYTES) {
-      this.#listener.onOutputLarge();
+      this.#offer();
       if (this.output.length > this.#limits.outputBytesMax) {
         this.#listener.onOutputOverflow();
         return;
@@ -146,17 +182,54 @@ export class Outbound {
     this.#listener.onOutput();
   }
 
+  /** The caller's state is whole: streams go on that got room while it was not. */
+  settle(): void {
+    if (this.#pumpOwed) this.pump();
+  }
+
   /** Sends queued DATA, a frame for each stream in turn, until windows or socket are full. */
   pump(): void {
-    while (this.#windowBytes > 0) {
-      const stream = this.#scheduler.take();
-      if (stream === null) return;
-      if (!stream.wantsToSend) continue;
-      const before = stream.queuedBytes;
-      stream.sendQueued();
-      const stuck = stream.queuedBytes === before;
-      if (stream.wantsToSend) this.#scheduler.add(stream);
-      if (stuck) return;
+    if (this.#pumping) return;
+    if (this.#offering) {
+      this.#pumpOwed = true;
+      return;
     }
+    this.#pumping = true;
+    try {
+      // Room is made sure of before a stream is taken: one that got no room would lose its turn, for ever
+      // if the numbers of streams and of frames that the socket takes at once go together badly.
+      while (this.#windowBytes > 0 && this.#hasRoom()) {
+        const stream = this.#scheduler.take();
+        if (stream === null) break;
+        if (!stream.wantsToSend) continue;
+        stream.sendQueued();
+        this.schedule(stream);
+      }
+    } finally {
+      this.#pumping = false;
+      this.#pumpOwed = false;
+    }
+  }
+
+  /** Whether DATA may enter the output. */
+  #hasRoom(): boolean {
+    if (this.output.length < OUTPUT_LARGE_BYTES) return true;
+    this.#offer();
+    return this.output.length < this.#limits.outputHighWaterBytes;
+  }
+
+  #offer(): void {
+    if (this.#offering) return;
+    this.#offering = true;
+    try {
+      this.#listener.onOutputLarge();
+      this.#reportUnread();
+    } finally {
+      this.#offering = false;
+    }
+  }
+
+  #reportUnread(): void {
+    this.#listener.onOutputUnread(this.output.length < POOLED_BLOCK_BYTES ? 0 : this.output.length);
   }
 }

@@ -1,7 +1,8 @@
 /**
  * Which stream sends its next DATA frame: each stream with queued DATA and an open window in turn, one
  * frame a turn, so that no stream can starve another. Streams are linked through themselves; joining and
- * leaving cost no allocation.
+ * leaving cost no allocation, and a stream that ends leaves at once: a peer that resets its streams while
+ * the connection's window is closed must not make the line grow.
  */
 import type { Stream } from "./stream.ts";
 
@@ -13,6 +14,7 @@ export class SendScheduler {
   add(stream: Stream): void {
     if (stream.inReadyList) return;
     stream.inReadyList = true;
+    stream.previousReady = this.#last;
     if (this.#last === null) this.#first = stream;
     else this.#last.nextReady = stream;
     this.#last = stream;
@@ -21,12 +23,21 @@ export class SendScheduler {
   /** Takes the stream whose turn it is. */
   take(): Stream | null {
     const stream = this.#first;
-    if (stream === null) return null;
-    this.#first = stream.nextReady;
-    if (this.#first === null) this.#last = null;
+    if (stream !== null) this.remove(stream);
+    return stream;
+  }
+
+  /** Takes a stream out of the line wherever it stands. */
+  remove(stream: Stream): void {
+    if (!stream.inReadyList) return;
+    const { previousReady, nextReady } = stream;
+    if (previousReady === null) this.#first = nextReady;
+    else previousReady.nextReady = nextReady;
+    if (nextReady === null) this.#last = previousReady;
+    else nextReady.previousReady = previousReady;
+    stream.previousReady = null;
     stream.nextReady = null;
     stream.inReadyList = false;
-    return stream;
   }
 
   get empty(): boolean {

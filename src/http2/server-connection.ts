@@ -6,7 +6,7 @@ import { headerField } from "../hpack/header-field.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectionHandler, ConnectionOptions } from "./connection-handler.ts";
 import { ConnectionError, ErrorCode } from "./error-code.ts";
-import { CONNECTION_PREFACE, writeGoaway, writePing, writeRstStream } from "./frame.ts";
+import { CONNECTION_PREFACE, writeGoaway, writePing } from "./frame.ts";
 import { HeadCache } from "./head-cache.ts";
 import { type RequestHead, readRequestHead, trailerProblem } from "./header-rules.ts";
 import { NO_HANDLER, Stream } from "./stream.ts";
@@ -34,7 +34,6 @@ export class ServerConnection extends Connection {
     super("server", options, "");
     this.handler = handler;
     this.#handler = handler;
-    this.outbound.announce();
   }
 
   /**
@@ -47,6 +46,7 @@ export class ServerConnection extends Connection {
     writeGoaway(this.outbound.output, STREAM_ID_MAX, ErrorCode.NO_ERROR, "draining");
     writePing(this.outbound.output, false, DRAIN_PING, 0);
     this.outbound.announce();
+    this.outbound.settle();
   }
 
   get draining(): boolean {
@@ -81,23 +81,19 @@ export class ServerConnection extends Connection {
       if (this.resetStreams.has(id)) return;
       throw new ConnectionError(ErrorCode.STREAM_CLOSED, `HEADERS on closed stream ${id}`);
     }
-    if (this.#drain === "last stream told") return;
+    if (this.#drain === "last stream told") return; // Above GOAWAY's last stream: ignored (RFC 9113 §6.8).
     this.lastRemoteStreamId = id;
     if (this.streams.size >= this.localSettings.concurrentStreamsMax) {
-      this.refuseHeaders(id, ErrorCode.REFUSED_STREAM, "too many streams");
+      this.refuse(id, ErrorCode.REFUSED_STREAM);
       return;
     }
     if (tooLarge) {
-      this.#answerTooLarge(id);
+      this.#answerTooLarge(id, endStream);
       return;
     }
     const head = this.#heads.get(fields);
-    if (typeof head === "string") {
-      this.refuseHeaders(id, ErrorCode.PROTOCOL_ERROR, head);
-      return;
-    }
-    if (endStream && head.contentLengthBytes > 0) {
-      this.refuseHeaders(id, ErrorCode.PROTOCOL_ERROR, "content-length without content");
+    if (typeof head === "string" || (endStream && head.contentLengthBytes > 0)) {
+      this.refuse(id, ErrorCode.PROTOCOL_ERROR); // Malformed (RFC 9113 §8.1.1).
       return;
     }
     const stream = this.#newStream(id);
@@ -132,18 +128,16 @@ export class ServerConnection extends Connection {
   }
 
   /** RFC 6585 §5. The stream never reaches the handler. */
-  #answerTooLarge(id: number): void {
+  #answerTooLarge(id: number, endStream: boolean): void {
     this.floods.note("resets", this.nowMs);
     const stream = this.#newStream(id);
+    if (endStream) stream.remoteEnd();
     stream.sendHeaders(TOO_LARGE, true);
     stream.reset(ErrorCode.NO_ERROR);
   }
 
   protected override onLateData(id: number): void {
-    this.floods.note("resets", this.nowMs);
-    writeRstStream(this.outbound.output, id, ErrorCode.STREAM_CLOSED);
-    this.resetStreams.add(id);
-    this.outbound.announce();
+    if (id <= this.lastRemoteStreamId) this.refuse(id, ErrorCode.STREAM_CLOSED);
   }
 
   protected override onResetByPeer(): void {
@@ -159,20 +153,16 @@ export class ServerConnection extends Connection {
     this.#drain = "last stream told";
     writeGoaway(this.outbound.output, this.lastRemoteStreamId, ErrorCode.NO_ERROR, "draining");
     this.outbound.announce();
-    this.#finishWhenDrained();
+    this.finishWhenIdle();
   }
 
-  protected override onForgotten(): void {
-    this.#finishWhenDrained();
+  protected override get finished(): boolean {
+    return this.#drain === "last stream told" && this.streams.size === 0;
   }
 
-  #finishWhenDrained(): void {
-    if (this.#drain !== "last stream told" || this.streams.size > 0) return;
-    this.end({ code: ErrorCode.NO_ERROR, cause: "finished", message: "drained" });
-  }
-
+  /** Above GOAWAY's last stream id there are streams that we ignore and know nothing of. */
   protected override isIdle(id: number): boolean {
-    return (id & 1) === 0 || id > this.lastRemoteStreamId;
+    return (id & 1) === 0 || (id > this.lastRemoteStreamId && this.#drain !== "last stream told");
   }
 }
 

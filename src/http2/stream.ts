@@ -10,7 +10,6 @@ import type { HeaderField } from "../hpack/header-field.ts";
 import type { Connection } from "./connection.ts";
 import { ErrorCode } from "./error-code.ts";
 import type { ResponseHead } from "./header-rules.ts";
-import { STREAM_WINDOW_BYTES } from "./limits.ts";
 
 /** States of RFC 9113 §5.1 that a stream we know of can have. */
 export type StreamState = "open" | "half-closed (local)" | "half-closed (remote)" | "closed";
@@ -41,13 +40,21 @@ export interface StreamHandler {
 }
 
 interface QueuedData {
-  readonly bytes: Uint8Array;
+  bytes: Uint8Array;
   start: number;
-  readonly end: number;
+  end: number;
+  /** `bytes` is a copy of ours, which may be appended to. */
+  readonly owned: boolean;
 }
 
-/** Below this, a queued piece is copied rather than keeping a view of the chunk it came in. */
+/**
+ * Up to this size a queued piece is copied rather than keeping a view of the chunk it came in, and is joined
+ * with the piece before it: a peer that sends single bytes must not make us hold an object for each.
+ */
 const COPY_BYTES_MAX = 4096;
+
+/** No `sendData` is under way. */
+const NO_CALL = -1;
 
 export class Stream {
   readonly id: number;
@@ -57,7 +64,7 @@ export class Stream {
   /** How much DATA the peer lets us send on this stream; negative after its SETTINGS shrank the window. */
   sendWindowBytes: number;
   /** How much DATA we still let the peer send on this stream. */
-  receiveWindowBytes = STREAM_WINDOW_BYTES;
+  receiveWindowBytes: number;
   /** Received and not yet consumed. */
   unconsumedBytes = 0;
   /** Queued and not yet sent. */
@@ -69,12 +76,15 @@ export class Stream {
 
   /** Links of the connection's list of streams with something to send. */
   nextReady: Stream | null = null;
+  previousReady: Stream | null = null;
   inReadyList = false;
 
   #queue: QueuedData[] | null = null;
   #queueHead = 0;
   #endQueued = false;
   #trailersQueued: readonly HeaderField[] | null = null;
+  /** Bytes that have left during the `sendData` that is under way. */
+  #sentInCall = NO_CALL;
   /** Consumed bytes for which the peer has not been given credit. */
   #creditOwedBytes = 0;
 
@@ -82,6 +92,7 @@ export class Stream {
     this.connection = connection;
     this.id = id;
     this.sendWindowBytes = sendWindowBytes;
+    this.receiveWindowBytes = connection.localSettings.initialWindowBytes;
     this.handler = handler;
   }
 
@@ -100,28 +111,42 @@ export class Stream {
   /** Sends a header section at once. Not allowed while DATA is queued; use `sendTrailers` for the last. */
   sendHeaders(fields: readonly HeaderField[], endStream: boolean): void {
     if (this.localEnded || this.#endQueued) return;
-    this.connection.outbound.writeHeaders(this, fields, endStream);
+    const { outbound } = this.connection;
+    outbound.writeHeaders(this, fields, endStream);
     if (endStream) this.#localEnd();
+    outbound.settle();
   }
 
   /**
-   * Sends `bytes[start, end)`, queueing what windows or socket do not take now.
-   * @returns how many bytes have left already; `onSent` reports the others.
+   * Sends `bytes[start, end)`, queueing what windows or socket do not take now, or what comes while other
+   * streams wait for their turn.
+   * @returns how many bytes have left already; `onSent` reports the others, never before this returns.
    */
   sendData(bytes: Uint8Array, start: number, end: number, endStream: boolean): number {
     if (this.localEnded || this.#endQueued) return end - start;
+    if (this.queuedBytes > 0) {
+      if (endStream) this.#endQueued = true;
+      if (start < end) this.#enqueue(bytes, start, end);
+      return 0;
+    }
+    const { outbound } = this.connection;
     let at = start;
-    if (this.queuedBytes === 0) {
-      at = this.connection.outbound.writeDataNow(this, bytes, start, end, endStream);
-      if (at === end) {
+    if (start === end || outbound.isMyTurn()) {
+      at = outbound.writeDataNow(this, bytes, start, end, endStream);
+      if (at === end || this.closed) {
         if (endStream) this.#localEnd();
+        outbound.settle();
         return end - start;
       }
     }
-    this.#enqueue(bytes, at, end);
     if (endStream) this.#endQueued = true;
-    this.connection.outbound.schedule(this);
-    return at - start;
+    this.#enqueue(bytes, at, end);
+    outbound.schedule(this);
+    this.#sentInCall = at - start;
+    outbound.settle();
+    const sent = this.#sentInCall;
+    this.#sentInCall = NO_CALL;
+    return sent;
   }
 
   /** Ends our side with a trailer section, behind whatever DATA is queued. */
@@ -143,21 +168,26 @@ export class Stream {
   /** Sends RST_STREAM and forgets the stream. The handler is not called. */
   reset(code: number): void {
     if (this.state === "closed") return;
-    this.connection.writeReset(this, code);
+    const { connection } = this;
+    connection.writeReset(this.id, code);
     this.close();
+    connection.outbound.settle();
   }
 
   /** The handler is done with `bytes` bytes of received DATA; the peer gets credit for them in time. */
   consume(bytes: number): void {
     if (this.state === "closed" || bytes === 0) return;
+    const { connection } = this;
     this.unconsumedBytes -= bytes;
-    this.connection.heldBytesChanged(-bytes);
+    connection.heldBytesChanged(-bytes);
     if (this.remoteEnded) return;
     this.#creditOwedBytes += bytes;
-    if (this.#creditOwedBytes >= STREAM_WINDOW_BYTES / 2) {
-      this.receiveWindowBytes += this.#creditOwedBytes;
-      this.connection.writeStreamCredit(this, this.#creditOwedBytes);
+    if (this.#creditOwedBytes * 2 >= connection.localSettings.initialWindowBytes) {
+      const creditBytes = this.#creditOwedBytes;
       this.#creditOwedBytes = 0;
+      this.receiveWindowBytes += creditBytes;
+      connection.writeStreamCredit(this, creditBytes);
+      connection.outbound.settle();
     }
   }
 
@@ -175,9 +205,9 @@ export class Stream {
     if (queue === null || piece === undefined) return;
     const last = this.#queueHead === queue.length - 1;
     const endWithData = last && this.#endQueued && this.#trailersQueued === null;
-    const frameBytesMax = this.connection.outbound.remoteSettings.frameBytesMax;
-    const end = Math.min(piece.end, piece.start + frameBytesMax);
-    const sentTo = this.connection.outbound.writeDataNow(
+    const { outbound } = this.connection;
+    const end = Math.min(piece.end, piece.start + outbound.remoteSettings.frameBytesMax);
+    const sentTo = outbound.writeDataNow(
       this,
       piece.bytes,
       piece.start,
@@ -185,7 +215,7 @@ export class Stream {
       endWithData && end === piece.end,
     );
     const sent = sentTo - piece.start;
-    if (sent === 0) return;
+    if (sent === 0 || this.closed) return;
     piece.start = sentTo;
     this.queuedBytes -= sent;
     this.connection.heldBytesChanged(-sent);
@@ -194,11 +224,12 @@ export class Stream {
     if (ended && this.#trailersQueued !== null) {
       const trailers = this.#trailersQueued;
       this.#trailersQueued = null;
-      this.connection.outbound.writeHeaders(this, trailers, true);
+      outbound.writeHeaders(this, trailers, true);
     }
     const handler = this.handler;
     if (ended) this.#localEnd();
-    handler.onSent(sent);
+    if (this.#sentInCall === NO_CALL) handler.onSent(sent);
+    else this.#sentInCall += sent;
   }
 
   /** True when the connection should call `sendQueued` as soon as window and socket allow. */
@@ -221,6 +252,7 @@ export class Stream {
     this.unconsumedBytes = 0;
     this.#queue = null;
     this.#trailersQueued = null;
+    this.connection.outbound.unschedule(this);
     this.connection.forget(this);
   }
 
@@ -231,13 +263,17 @@ export class Stream {
 
   #enqueue(bytes: Uint8Array, start: number, end: number): void {
     const size = end - start;
-    // A view keeps the whole received chunk alive, so small pieces are copied out of it.
-    const piece =
-      size <= COPY_BYTES_MAX || size * 4 < bytes.buffer.byteLength
-        ? { bytes: bytes.slice(start, end), start: 0, end: size }
-        : { bytes, start, end };
     this.#queue ??= [];
-    this.#queue.push(piece);
+    const tail = this.#queue.at(-1);
+    if (tail?.owned === true && tail.end - tail.start + size <= COPY_BYTES_MAX) {
+      append(tail, bytes, start, end);
+    } else {
+      // A view keeps the whole received chunk alive, so small pieces are copied out of it.
+      const owned = size <= COPY_BYTES_MAX || size * 4 < bytes.buffer.byteLength;
+      this.#queue.push(
+        owned ? { bytes: bytes.slice(start, end), start: 0, end: size, owned } : { bytes, start, end, owned },
+      );
+    }
     this.queuedBytes += size;
     this.connection.heldBytesChanged(size);
   }
@@ -253,6 +289,20 @@ export class Stream {
       this.#queueHead = 0;
     }
   }
+}
+
+/** Adds `bytes[start, end)` to an owned piece, which grows in doubling steps. */
+function append(piece: QueuedData, bytes: Uint8Array, start: number, end: number): void {
+  const size = piece.end - piece.start + end - start;
+  if (piece.end + end - start > piece.bytes.length) {
+    const grown = new Uint8Array(Math.min(COPY_BYTES_MAX, size * 2));
+    grown.set(piece.bytes.subarray(piece.start, piece.end));
+    piece.bytes = grown;
+    piece.end -= piece.start;
+    piece.start = 0;
+  }
+  piece.bytes.set(bytes.subarray(start, end), piece.end);
+  piece.end += end - start;
 }
 
 const NO_BYTES = new Uint8Array(0);

@@ -190,7 +190,6 @@ function expire<Data>(attempt: Attempt<Data>): void {
 
 /** The owner's callbacks, with those of the dial beside them; a socket's `data` is its attempt until it is up. */
 function attemptHandlers<Data>(handlers: DialHandlers<Data>): SocketHandler<Data | Attempt<Data>> {
-  const { close: ownerClose } = handlers;
   return {
     ...(handlers as SocketHandler<Data | Attempt<Data>>),
     open(socket) {
@@ -201,7 +200,7 @@ function attemptHandlers<Data>(handlers: DialHandlers<Data>): SocketHandler<Data
     },
     close(socket, error) {
       // A late socket, terminated as it came up: nobody has heard of it.
-      if (!(socket.data instanceof Attempt)) void ownerClose?.(socket as Socket<Data>, error);
+      if (!(socket.data instanceof Attempt)) void handlers.close?.(socket as Socket<Data>, error);
     },
   };
 }

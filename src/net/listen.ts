@@ -14,6 +14,8 @@ export interface ListenOptions<Data> {
   /** Open connections at which further ones are reset. */
   readonly connectionsMax: number;
   readonly handlers: ListenHandlers<Data>;
+  /** Hears of each connection that was reset because `connectionsMax` were open. */
+  readonly refused?: () => void;
 }
 
 export interface Listener {
@@ -42,7 +44,6 @@ export class ListenError extends Error {
 /** Listens on a TCP address; an empty host means every interface. Throws `ListenError`. */
 export function listen<Data>(options: ListenOptions<Data>): Listener {
   const { address, connectionsMax, handlers } = options;
-  const { open: ownerOpen, close: ownerClose } = handlers;
   let connectionsOpen = 0;
   let connectionsRefused = 0;
 
@@ -52,15 +53,16 @@ export function listen<Data>(options: ListenOptions<Data>): Listener {
       if (connectionsOpen >= connectionsMax) {
         connectionsRefused++;
         socket.terminate();
+        options.refused?.();
         return;
       }
       connectionsOpen++;
-      void ownerOpen(socket);
+      void handlers.open(socket);
     },
     close(socket: Socket<Data | undefined>, error) {
       if (socket.data === undefined) return;
       connectionsOpen--;
-      void ownerClose?.(socket as Socket<Data>, error);
+      void handlers.close?.(socket as Socket<Data>, error);
     },
   });
 

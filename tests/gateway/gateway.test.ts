@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, onTestFinished, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { parseEndpoints } from "../../src/endpoints/endpoint.ts";
@@ -9,7 +9,23 @@ import { startDnsServer } from "../net/dns-server.ts";
 import { until } from "../net/until.ts";
 import { RecordedLog } from "./recorded-log.ts";
 import { connectClient } from "./tcp-peer.ts";
-import { closedPort, testGateway, testMember } from "./test-gateway.ts";
+import { closedPort, testBlackHole, testGateway, testMember } from "./test-gateway.ts";
+
+/** A member on another loopback address than the gateway's. */
+function memberAt(address: string, port: number): { addresses: string[] } {
+  const server = Bun.listen({
+    hostname: address,
+    port,
+    socket: {
+      open(socket) {
+        socket.write("hello");
+      },
+      data() {},
+    },
+  });
+  onTestFinished(() => server.stop(true));
+  return { addresses: [address] };
+}
 
 const openFiles = (): number => readdirSync("/proc/self/fd").length;
 
@@ -47,40 +63,49 @@ describe("a gateway", () => {
     expect(openFiles()).toBeLessThanOrEqual(before);
   });
 
-  test("resets clients beyond its maximum, and counts them", async () => {
+  test("resets clients beyond its maximum, counts them and says so", async () => {
     const member = testMember("hello");
-    const { port, stats } = await testGateway([member.port], { connectionsMax: 1 });
+    const { port, stats, log } = await testGateway([member.port], { connectionsMax: 1 });
     const first = await connectClient(port);
     await until(() => first.text === "hello");
     const second = await connectClient(port);
     await until(() => second.closed === "reset");
     expect(stats).toMatchObject({ connectionsOpen: 1, connectionsRefused: 1, connectionsTotal: 1 });
+    expect(log.fieldsOf("too many clients, client reset")).toEqual([{ connectionsMax: 1, clients: 1 }]);
   });
 
-  test("that is closed accepts no more and closes every connection, also those that still dial", async () => {
+  test("that is closed accepts no more and closes every connection", async () => {
     const member = testMember("hello");
     const gateway = await testGateway([member.port]);
-    const client = await connectClient(gateway.port);
-    await until(() => client.text === "hello");
-    const dialling = await connectClient(gateway.port);
-    await until(() => gateway.stats.connectionsTotal === 2);
+    const clients = [await connectClient(gateway.port), await connectClient(gateway.port)];
+    await until(() => clients.every(({ text }) => text === "hello"));
     gateway.close();
-    await until(() => client.ended && dialling.ended);
-    await until(() => member.clients.every(({ ended }) => ended));
+    await until(() => clients.every(({ ended }) => ended) && member.clients.every(({ ended }) => ended));
     expect(gateway.stats.connectionsOpen).toBe(0);
-    await expect(connectClient(gateway.port)).rejects.toMatchObject({ code: "ECONNREFUSED" });
+    const refused = await connectClient(gateway.port).catch((error: unknown) => error);
+    expect(refused).toMatchObject({ code: "ECONNREFUSED" });
+  });
+
+  test("that is closed gives up its dials", async () => {
+    const hole = await testBlackHole();
+    const gateway = await testGateway([hole.port]);
+    const client = await connectClient(gateway.port);
+    await until(() => gateway.stats.connectionsOpen === 1);
+    gateway.close();
+    await until(() => client.ended);
+    expect(gateway.stats).toMatchObject({ connectionsOpen: 0, connectionsFailed: 0 });
   });
 
   test("dials names that its resolver knows", async () => {
     const member = testMember("hello");
     const dns = await startDnsServer("--host-record=infra0.cluster.test,127.0.0.1");
+    onTestFinished(() => dns.stop());
     const { port } = await testGateway([], {
       endpoints: parseEndpoints(`infra0.cluster.test:${member.port}`),
       resolver: createResolver({ servers: [dns.address] }),
     });
     const client = await connectClient(port);
     await until(() => client.text === "hello");
-    await dns.stop();
   });
 
   test("starts although a name does not resolve, and serves with the others", async () => {
@@ -95,7 +120,7 @@ describe("a gateway", () => {
   test("cannot start on a port in use", async () => {
     const { port } = await testGateway([1]);
     const start = testGateway([1], { listenAddress: { hostname: "127.0.0.1", port } });
-    await expect(start).rejects.toThrow(ListenError);
+    expect(await start.catch((error: unknown) => error)).toBeInstanceOf(ListenError);
   });
 });
 
@@ -153,7 +178,7 @@ describe("an endpoint that is the gateway itself is refused:", () => {
     };
     const listenPort = closedPort();
     const member = testMember("hello");
-    const { log } = await testGateway([], {
+    const { log, stats } = await testGateway([], {
       listenAddress: { hostname: "127.0.0.1", port: listenPort },
       endpoints: parseEndpoints(`moving.test:${listenPort},127.0.0.1:${member.port}`),
       resolver,
@@ -164,5 +189,35 @@ describe("an endpoint that is the gateway itself is refused:", () => {
     expect(log.fieldsOf("endpoint failed, set aside")).toEqual([
       { endpoint: `moving.test:${listenPort}`, reason: "resolves to the gateway's own listen address" },
     ]);
+    // The client, and its own dials before the loop was found out.
+    expect(stats.connectionsTotal).toBeLessThan(10);
+  });
+
+  test("also when nothing else can be reached: its dials do not feed themselves", async () => {
+    let nowMs = 0;
+    let answer = ["127.0.0.2"];
+    const resolver: DnsResolver = {
+      srv: () => Promise.resolve([]),
+      addresses: () => Promise.resolve(answer),
+    };
+    const listenPort = closedPort();
+    const { stats } = await testGateway([], {
+      listenAddress: { hostname: "127.0.0.1", port: listenPort },
+      endpoints: parseEndpoints(`moving.test:${listenPort}`),
+      retryDelayMs: 1_000,
+      now: () => nowMs,
+      resolver,
+    });
+    answer = ["127.0.0.1"];
+    const client = await connectClient(listenPort);
+    await until(() => client.ended && stats.connectionsOpen === 0);
+    expect(stats.connectionsTotal).toBeLessThan(10);
+
+    // Once DNS is right and the pause is over, the member is reached.
+    const { addresses } = memberAt("127.0.0.2", listenPort);
+    answer = addresses;
+    nowMs = 1_000;
+    const later = await connectClient(listenPort);
+    await until(() => later.text === "hello");
   });
 });

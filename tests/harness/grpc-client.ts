@@ -87,26 +87,30 @@ export class GrpcClient implements Disposable {
     return new Promise((resolve, reject) => {
       let headers = new grpc.Metadata();
       let message: Uint8Array | undefined;
-      const call = this.#client.makeUnaryRequest(
+      let status: grpc.StatusObject | undefined;
+      // grpc-js reports the answer and the status apart, in no promised order.
+      const settle = (): void => {
+        if (message !== undefined && status !== undefined) resolve({ message, headers, status });
+      };
+      const call = this.#client.makeUnaryRequest<Uint8Array, Uint8Array>(
         path,
-        Buffer.from,
+        (bytes) => Buffer.from(bytes),
         (bytes) => new Uint8Array(bytes),
         request,
         metadataOf(options),
         grpcOptions(options),
         (error, answer) => {
-          if (error === null) message = answer;
-          else reject(error);
+          if (error !== null) return reject(error);
+          message = answer;
+          settle();
         },
       );
       call.on("metadata", (received: grpc.Metadata) => {
         headers = received;
       });
-      call.on("status", (status: grpc.StatusObject) => {
-        // grpc-js emits the status before it calls back: settle once both have happened.
-        queueMicrotask(() => {
-          if (message !== undefined) resolve({ message, headers, status });
-        });
+      call.on("status", (received: grpc.StatusObject) => {
+        status = received;
+        settle();
       });
     });
   }

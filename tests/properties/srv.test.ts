@@ -59,14 +59,16 @@ describe("the order of SRV records", () => {
     return firsts.map((count) => count / draws);
   }
 
-  test.each([
+  const weightings: { weights: number[] }[] = [
     { weights: [1, 1] },
     { weights: [1, 2, 3] },
     { weights: [3, 2, 1] },
     { weights: [0, 1, 3] },
     { weights: [0, 0, 0] },
     { weights: [100, 1] },
-  ])("gives each of the weights $weights its share of first places", ({ weights }) => {
+  ];
+
+  test.each(weightings)("gives each of the weights $weights its share of first places", ({ weights }) => {
     const sum = weights.reduce((total, weight) => total + weight, 0);
     const shares = sharesOfFirst(weights, 20_000, 42);
     for (const [index, weight] of weights.entries()) {

@@ -1,0 +1,96 @@
+/**
+ * Answers a call through one of Connect's universal handlers: gRPC, gRPC-Web and Connect's own protocol alike.
+ *
+ * Stands between a call over our HTTP/2 engine and the handlers that Connect makes from typed services. Both
+ * directions keep their backpressure: the request is consumed as the handler reads it, and the answer waits
+ * for the socket.
+ */
+import type { UniversalHandlerFn, UniversalServerResponse } from "@connectrpc/connect/protocol";
+import { headerField } from "../hpack/header-field.ts";
+import { STREAM_WINDOW_BYTES } from "../http2/limits.ts";
+import { ByteQueue } from "./byte-queue.ts";
+import { fieldsOf, headersOf } from "./header-fields.ts";
+import type { CallReceiver, ServerCall } from "./server-call.ts";
+import { Code } from "./status.ts";
+
+/** Serves `call` by `handler`; `method` is the HTTP method it came with. */
+export function serveUniversal(call: ServerCall, method: string, handler: UniversalHandlerFn): void {
+  const exchange = new UniversalExchange(call);
+  call.receiver = exchange;
+  void exchange.run(method, handler);
+}
+
+class UniversalExchange implements CallReceiver {
+  readonly #call: ServerCall;
+  readonly #abort = new AbortController();
+  readonly #body: ByteQueue;
+  #unsentBytes = 0;
+  #sent: (() => void) | null = null;
+
+  constructor(call: ServerCall) {
+    this.#call = call;
+    this.#body = new ByteQueue((bytes) => call.consume(bytes));
+  }
+
+  onRequestBytes(bytes: Uint8Array, start: number, end: number): void {
+    this.#body.push(bytes.subarray(start, end));
+  }
+
+  onRequestEnd(): void {
+    this.#body.end();
+  }
+
+  onAnswerSent(bytes: number): void {
+    this.#unsentBytes -= bytes;
+    this.#wakeSender();
+  }
+
+  onCancel(reason: string): void {
+    const error = new Error(reason);
+    this.#abort.abort(error);
+    this.#body.end(error);
+    this.#wakeSender();
+  }
+
+  async run(method: string, handler: UniversalHandlerFn): Promise<void> {
+    const { head } = this.#call;
+    try {
+      await this.#send(
+        await handler({
+          httpVersion: "2.0",
+          method,
+          url: `http://etcdproxy${head.path}`,
+          header: headersOf(head.metadata),
+          body: this.#body,
+          signal: this.#abort.signal,
+        }),
+      );
+    } catch (error) {
+      const message = `etcdproxy: ${error instanceof Error ? error.message : String(error)}`;
+      this.#call.finishWithStatus({ code: Code.INTERNAL, message });
+    }
+  }
+
+  async #send(response: UniversalServerResponse): Promise<void> {
+    const call = this.#call;
+    const fields = [headerField(":status", String(response.status)), ...fieldsOf(response.header)];
+    call.sendHead(fields);
+    for await (const bytes of response.body ?? []) {
+      this.#unsentBytes += bytes.length - call.sendMessageBytes(bytes, 0, bytes.length);
+      while (this.#unsentBytes >= STREAM_WINDOW_BYTES && !call.finished) {
+        await new Promise<void>((resolve) => {
+          this.#sent = resolve;
+        });
+      }
+      if (call.finished) return;
+    }
+    const trailers = fieldsOf(response.trailer);
+    if (trailers.length > 0) call.finishWithTrailers(trailers);
+    else call.finish();
+  }
+
+  #wakeSender(): void {
+    this.#sent?.();
+    this.#sent = null;
+  }
+}

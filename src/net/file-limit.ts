@@ -1,0 +1,19 @@
+// How many connections the process's limit of open files allows.
+//
+// Stands between the operating system and the bound on connections. Bun reports a connect that failed for want
+// of a file as ECONNREFUSED, so the limit must be kept before it is met.
+import { readFileSync } from "node:fs";
+
+/** Files kept for everything that is no connection: the runtime's own, logs, name lookups, dials left behind. */
+const FILES_RESERVED = 128;
+
+/** The number of connections of `filesPerConnection` files each that may be open at once; at least 1. */
+export function connectionsWithinFileLimit(filesPerConnection: number): number {
+  return Math.max(1, Math.floor((openFilesMax() - FILES_RESERVED) / filesPerConnection));
+}
+
+function openFilesMax(): number {
+  const limits = readFileSync("/proc/self/limits", "utf8");
+  const soft = /^Max open files +(\d+)/m.exec(limits)?.[1];
+  return soft === undefined ? Infinity : Number(soft);
+}

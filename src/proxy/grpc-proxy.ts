@@ -1,0 +1,125 @@
+/**
+ * The grpc-proxy: its parts put together, started and stopped.
+ */
+import { createClient } from "@connectrpc/connect";
+import { DeadlineTimer } from "../base/deadline-wheel.ts";
+import { type Endpoint, EndpointError } from "../endpoints/endpoint.ts";
+import { Cluster } from "../gen/etcdserverpb/cluster_pb.ts";
+import { Channel } from "../grpc/channel.ts";
+import { connectTransport } from "../grpc/connect-transport.ts";
+import { BufferBudget } from "../http2/buffer-budget.ts";
+import { HTTP2_LIMITS, STREAM_WINDOW_BYTES } from "../http2/limits.ts";
+import { defaultSettings } from "../http2/settings.ts";
+import type { Address } from "../net/address.ts";
+import type { Logger } from "../observe/log.ts";
+import { RateLimitedLog } from "../observe/rate-limited-log.ts";
+import { AdvertisedMemberList } from "./cluster/member-list.ts";
+import type { TypedServices } from "./connect-services.ts";
+import type { ForwardLimits } from "./forward/forward-limits.ts";
+import { SingleRequestForward } from "./forward/single-request.ts";
+import { createPages } from "./pages/pages.ts";
+import { Port } from "./port/port.ts";
+import { Router } from "./router.ts";
+
+export interface GrpcProxyOptions {
+  readonly listenAddress: Address;
+  readonly endpoints: readonly Endpoint[];
+  /** What MemberList answers; empty: the members'. */
+  readonly advertiseClientUrl: string;
+  readonly sendBytesMax: number;
+  readonly receiveBytesMax: number;
+  readonly concurrentStreamsMax: number;
+  readonly bufferBytesMax: number;
+  readonly connectionsMax: number;
+  readonly dialTimeoutMs: number;
+  readonly log: Logger;
+}
+
+export interface GrpcProxy {
+  /** Where it listens, `host:port`. */
+  readonly address: string;
+  /** Stops: calls under way get a moment to end. */
+  close(): Promise<void>;
+}
+
+/** How long calls under way may take to end when the proxy stops. */
+const DRAIN_MS = 1000;
+const DRAIN_POLL_MS = 10;
+
+/** Starts to serve. Does not wait for a member: calls do. @throws EndpointError, ListenError */
+export function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcProxy> {
+  return Promise.try(() => {
+    const { log } = options;
+    refuseTls(options.endpoints);
+    const channel = new Channel({
+      endpoints: options.endpoints,
+      dialTimeoutMs: options.dialTimeoutMs,
+      events: {
+        onConnected: (endpoint) => log.info("connected to a member", { endpoint: endpoint.name }),
+        onEndpointFailed: (endpoint, reason, news) => {
+          if (news) log.warn("a member cannot be used", { endpoint: endpoint.name, reason });
+        },
+      },
+    });
+    const limits: ForwardLimits = {
+      sendBytesMax: options.sendBytesMax,
+      receiveBytesMax: options.receiveBytesMax,
+    };
+    const port = new Port({
+      address: options.listenAddress,
+      connectionsMax: options.connectionsMax,
+      shared: {
+        router: new Router(channel, limits, typedServices(channel, limits, options.advertiseClientUrl)),
+        pages: createPages(channel, limits),
+        deadlines: new DeadlineTimer(),
+        log: new RateLimitedLog(log, () => performance.now()),
+        http2: {
+          limits: HTTP2_LIMITS,
+          budget: new BufferBudget(options.bufferBytesMax),
+          settings: {
+            ...defaultSettings(),
+            concurrentStreamsMax: options.concurrentStreamsMax,
+            initialWindowBytes: STREAM_WINDOW_BYTES,
+            headerListBytesMax: HTTP2_LIMITS.headerListBytesMax,
+          },
+        },
+      },
+    });
+    channel.connect();
+    return { address: port.address, close: () => stop(port, channel) };
+  });
+}
+
+/** The methods the proxy answers itself. */
+function typedServices(channel: Channel, limits: ForwardLimits, advertiseClientUrl: string): TypedServices {
+  if (advertiseClientUrl === "") return {};
+  const members = createClient(
+    Cluster,
+    connectTransport((call) => {
+      new SingleRequestForward(call, channel, limits);
+    }),
+  );
+  const list = new AdvertisedMemberList(members, advertiseClientUrl);
+  return {
+    [Cluster.typeName]: {
+      memberList: list.memberList.bind(list),
+    },
+  };
+}
+
+async function stop(port: Port, channel: Channel): Promise<void> {
+  port.drain();
+  const until = performance.now() + DRAIN_MS;
+  while (port.connectionsOpen > 0 && performance.now() < until) await Bun.sleep(DRAIN_POLL_MS);
+  port.close();
+  channel.close();
+}
+
+function refuseTls(endpoints: readonly Endpoint[]): void {
+  for (const endpoint of endpoints) {
+    if (endpoint.scheme !== "https") continue;
+    throw new EndpointError(
+      `not supported yet: --endpoints https://${endpoint.name} (TLS towards members); write http:// where the member serves plain text`,
+    );
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * The HTTP/1.1 side of the port: `node:http` parses, Connect's Node adapter serves calls in JSON, gRPC-Web and
+ * Connect's own protocol, everything else goes to the pages.
+ *
+ * Bun does not enforce `node:http`'s time-outs on connections that are handed over, so each connection is held
+ * to its own: it may be silent for a while only, longer while an answer is under way.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import type { Socket } from "bun";
+import { isGrpcContentType } from "../../grpc/call-head.ts";
+import { SocketDuplex } from "../../net/socket-duplex.ts";
+import { type ServePage, servePage } from "../pages/page.ts";
+import type { Router } from "../router.ts";
+
+/** How long a client may keep us waiting: for the rest of a request, or for its next one. */
+const SILENCE_MS = 60_000;
+/** Octets of a request's header section. */
+const HEADER_BYTES_MAX = 16 * 1024;
+
+export class Http1Side {
+  readonly #server: Server;
+
+  constructor(router: Router, pages: ServePage) {
+    const connect = connectNodeAdapter({
+      ...router.connectOptions(),
+      routes: (routes) => {
+        router.routes(routes);
+      },
+      fallback: (request, response) => {
+        void answerPage(pages, request as IncomingMessage, response as ServerResponse);
+      },
+    });
+    this.#server = createServer({ maxHeaderSize: HEADER_BYTES_MAX }, (request, response) => {
+      if (isGrpcContentType(request.headers["content-type"])) refuseGrpc(response);
+      else connect(request, response);
+    });
+  }
+
+  /** Takes over a connection whose first bytes are `first`. */
+  accept(socket: Socket<unknown>, first: Uint8Array): Http1Downstream {
+    const connection = new Http1Downstream(socket);
+    this.#server.emit("connection", connection.duplex);
+    connection.onData(first);
+    return connection;
+  }
+}
+
+export class Http1Downstream {
+  readonly duplex: SocketDuplex;
+  readonly #socket: Socket<unknown>;
+  #silence: ReturnType<typeof setTimeout>;
+
+  constructor(socket: Socket<unknown>) {
+    this.#socket = socket;
+    this.duplex = new SocketDuplex(socket);
+    this.duplex.on("error", () => {}); // The close that follows is what matters.
+    this.#silence = setTimeout(() => this.#socket.terminate(), SILENCE_MS);
+  }
+
+  onData(chunk: Uint8Array): void {
+    this.#silence.refresh();
+    this.duplex.socketData(chunk);
+  }
+
+  onDrain(): void {
+    this.#silence.refresh();
+    this.duplex.socketDrained();
+  }
+
+  onPeerEnd(): void {
+    this.duplex.socketEnded();
+  }
+
+  onClose(error: Error | undefined): void {
+    clearTimeout(this.#silence);
+    this.duplex.socketClosed(error);
+  }
+}
+
+/** gRPC needs trailers, which HTTP/1.1 clients of it do not read. */
+function refuseGrpc(response: ServerResponse): void {
+  response.writeHead(505, { "content-type": "text/plain; charset=utf-8", connection: "close" });
+  response.end("gRPC is served over HTTP/2\n");
+}
+
+async function answerPage(
+  pages: ServePage,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const page = await servePage(pages, request.method ?? "GET", request.url ?? "/");
+  response.writeHead(page.status, { "content-type": page.contentType, "content-length": page.body.length });
+  if (request.method === "HEAD") response.end();
+  else response.end(page.body);
+}

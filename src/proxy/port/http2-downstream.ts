@@ -1,0 +1,113 @@
+/**
+ * A client's HTTP/2 connection: each request becomes a call, and is sent on its way by what it is.
+ *
+ * gRPC goes to the router's lanes, another protocol on a method's path to Connect, the rest to the pages.
+ */
+import type { Socket } from "bun";
+import type { DeadlineTimer } from "../../base/deadline-wheel.ts";
+import { CallHead, isGrpcContentType } from "../../grpc/call-head.ts";
+import { Http2ServerCall } from "../../grpc/http2-server-call.ts";
+import { Http2Socket } from "../../grpc/http2-socket.ts";
+import { NO_RECEIVER } from "../../grpc/server-call.ts";
+import { serveUniversal } from "../../grpc/universal-server.ts";
+import { headerField } from "../../hpack/header-field.ts";
+import type { ConnectionEnd, ConnectionOptions } from "../../http2/connection-handler.ts";
+import { ErrorCode, errorCodeName } from "../../http2/error-code.ts";
+import type { RequestHead } from "../../http2/header-rules.ts";
+import { ServerConnection, type ServerConnectionHandler } from "../../http2/server-connection.ts";
+import type { Stream } from "../../http2/stream.ts";
+import type { RateLimitedLog } from "../../observe/rate-limited-log.ts";
+import { type ServePage, servePage } from "../pages/page.ts";
+import type { Router } from "../router.ts";
+
+/** What every connection of the port shares. */
+export interface Downstreams {
+  readonly router: Router;
+  readonly pages: ServePage;
+  readonly deadlines: DeadlineTimer;
+  readonly http2: ConnectionOptions;
+  readonly log: RateLimitedLog;
+}
+
+interface CallKind {
+  readonly head: CallHead;
+  readonly grpc: boolean;
+}
+
+export class Http2Downstream implements ServerConnectionHandler {
+  readonly connection: ServerConnection;
+  readonly socket: Http2Socket;
+  readonly #shared: Downstreams;
+  #lastHead: RequestHead | null = null;
+  #lastKind: CallKind = NO_KIND;
+
+  constructor(socket: Socket<unknown>, shared: Downstreams) {
+    this.#shared = shared;
+    this.connection = new ServerConnection(shared.http2, this);
+    this.socket = new Http2Socket(socket, this.connection);
+    this.socket.onOutput();
+  }
+
+  onRequest(stream: Stream, head: RequestHead, endStream: boolean): void {
+    const kind = this.#kindOf(head);
+    const call = new Http2ServerCall(stream, kind.head, this.#shared.deadlines);
+    stream.handler = call;
+    if (kind.grpc) this.#shared.router.serve(call);
+    else this.#serveOther(call, head);
+    if (endStream) call.receiver.onRequestEnd();
+  }
+
+  #serveOther(call: Http2ServerCall, head: RequestHead): void {
+    const path = head.path.split("?", 1)[0]!;
+    const handler = this.#shared.router.universalHandler(path);
+    if (handler !== undefined) serveUniversal(call, head.method, handler);
+    else void this.#servePage(call, head);
+  }
+
+  async #servePage(call: Http2ServerCall, head: RequestHead): Promise<void> {
+    call.receiver = { ...NO_RECEIVER, onRequestBytes: (_bytes, start, end) => call.consume(end - start) };
+    const page = await servePage(this.#shared.pages, head.method, head.path);
+    call.sendHead([
+      headerField(":status", String(page.status)),
+      headerField("content-type", page.contentType),
+      headerField("content-length", String(page.body.length)),
+    ]);
+    if (head.method !== "HEAD") call.sendMessageBytes(page.body, 0, page.body.length);
+    call.finish();
+  }
+
+  /** Repeated header sections are one object, so a client's calls are nearly always of the kind of its last. */
+  #kindOf(head: RequestHead): CallKind {
+    if (head === this.#lastHead) return this.#lastKind;
+    const callHead = CallHead.ofRequest(head);
+    this.#lastHead = head;
+    this.#lastKind = {
+      head: callHead,
+      grpc: head.method === "POST" && isGrpcContentType(callHead.value("content-type")),
+    };
+    return this.#lastKind;
+  }
+
+  // From the connection.
+
+  onOutput(): void {
+    this.socket.onOutput();
+  }
+
+  onOutputLarge(): void {
+    this.socket.onOutputLarge();
+  }
+
+  onEnd(end: ConnectionEnd): void {
+    if (end.cause === "self" && end.code !== ErrorCode.NO_ERROR) {
+      this.#shared.log.write("warn", end.message, "ended a client's connection", {
+        peer: this.socket.peer,
+        code: errorCodeName(end.code),
+        reason: end.message,
+      });
+    }
+    this.socket.finish();
+  }
+}
+
+const NO_KIND: CallKind = { head: new CallHead("", []), grpc: false };

@@ -1,0 +1,170 @@
+/**
+ * The proxy's port: HTTP/2 and HTTP/1.1 clients on one address, told apart by their first bytes.
+ *
+ * Every connection must say what it is, and an HTTP/2 one send its SETTINGS, within the preface time-out. The
+ * number of connections is bounded.
+ */
+import type { Socket } from "bun";
+import { DeadlineEntry, type DeadlineTimer } from "../../base/deadline-wheel.ts";
+import { type Address, formatAddress } from "../../net/address.ts";
+import { listen, type Listener } from "../../net/listen.ts";
+import { type Http1Downstream, Http1Side } from "./http1-downstream.ts";
+import { type Downstreams, Http2Downstream } from "./http2-downstream.ts";
+
+export interface PortOptions {
+  readonly address: Address;
+  readonly connectionsMax: number;
+  readonly shared: Downstreams;
+}
+
+export class Port {
+  readonly #listener: Listener;
+  readonly #connections = new Set<PortConnection>();
+
+  /** Listens. @throws ListenError */
+  constructor(options: PortOptions) {
+    const { shared } = options;
+    const http1 = new Http1Side(shared.router, shared.pages);
+    this.#listener = listen<PortConnection>({
+      address: options.address,
+      connectionsMax: options.connectionsMax,
+      handlers: {
+        open: (socket) => {
+          socket.data = new PortConnection(socket, shared, http1);
+          this.#connections.add(socket.data);
+        },
+        data: (socket, chunk) => socket.data.onData(chunk),
+        drain: (socket) => socket.data.onDrain(),
+        end: (socket) => socket.data.onPeerEnd(),
+        close: (socket, error) => {
+          this.#connections.delete(socket.data);
+          socket.data.onClose(error);
+        },
+        error: (socket, error) => {
+          shared.log.write("error", "unexpected", "unexpected error on a client's connection", {
+            peer: `${socket.remoteAddress}:${socket.remotePort}`,
+            error: error.stack ?? error.message,
+          });
+          socket.terminate();
+        },
+      },
+    });
+  }
+
+  /** Where it listens, `host:port`. */
+  get address(): string {
+    return formatAddress(this.#listener.address);
+  }
+
+  get connectionsOpen(): number {
+    return this.#listener.connectionsOpen;
+  }
+
+  /** Takes no more connections; HTTP/2 clients are told to finish what they have begun. */
+  drain(): void {
+    this.#listener.stop();
+    for (const connection of this.#connections) connection.drain();
+  }
+
+  /** Ends what is still open. */
+  close(): void {
+    this.#listener.stop();
+    for (const connection of this.#connections) connection.terminate();
+  }
+}
+
+/** The three bytes that no HTTP/1.1 method shares with HTTP/2's preface, and one more to be sure. */
+const HTTP2_FIRST = Buffer.from("PRI ", "latin1");
+
+type Speaks =
+  | { readonly protocol: "unknown"; readonly first: Uint8Array }
+  | { readonly protocol: "http2"; readonly downstream: Http2Downstream }
+  | { readonly protocol: "http1"; readonly downstream: Http1Downstream };
+
+class PortConnection extends DeadlineEntry {
+  readonly deadlineMs: number;
+  readonly #socket: Socket<PortConnection>;
+  readonly #shared: Downstreams;
+  readonly #deadlines: DeadlineTimer;
+  readonly #http1: Http1Side;
+  #speaks: Speaks = NOTHING_YET;
+
+  constructor(socket: Socket<PortConnection>, shared: Downstreams, http1: Http1Side) {
+    super();
+    this.#socket = socket;
+    this.#shared = shared;
+    this.#http1 = http1;
+    this.#deadlines = shared.deadlines;
+    this.deadlineMs = performance.now() + shared.http2.limits.prefaceTimeoutMs;
+    this.#deadlines.add(this);
+  }
+
+  onData(chunk: Uint8Array): void {
+    const speaks = this.#speaks;
+    switch (speaks.protocol) {
+      case "http2":
+        speaks.downstream.socket.onData(chunk);
+        break;
+      case "http1":
+        speaks.downstream.onData(chunk);
+        break;
+      case "unknown":
+        this.#onFirstBytes(speaks.first.length === 0 ? chunk : Buffer.concat([speaks.first, chunk]));
+        break;
+    }
+  }
+
+  onDrain(): void {
+    const speaks = this.#speaks;
+    if (speaks.protocol === "http2") speaks.downstream.socket.onDrain();
+    else if (speaks.protocol === "http1") speaks.downstream.onDrain();
+  }
+
+  onPeerEnd(): void {
+    const speaks = this.#speaks;
+    if (speaks.protocol === "http2") speaks.downstream.socket.onPeerEnd();
+    else if (speaks.protocol === "http1") speaks.downstream.onPeerEnd();
+    else this.#socket.end();
+  }
+
+  onClose(error: Error | undefined): void {
+    this.#deadlines.remove(this);
+    const speaks = this.#speaks;
+    if (speaks.protocol === "http2") speaks.downstream.socket.onClose(error);
+    else if (speaks.protocol === "http1") speaks.downstream.onClose(error);
+  }
+
+  drain(): void {
+    if (this.#speaks.protocol === "http2") this.#speaks.downstream.connection.drain();
+  }
+
+  terminate(): void {
+    this.#socket.terminate();
+  }
+
+  /** The preface time-out: a client that has said enough by now is left alone. */
+  override onDeadline(): void {
+    const speaks = this.#speaks;
+    if (speaks.protocol === "http1") return;
+    if (speaks.protocol === "http2" && speaks.downstream.connection.settingsReceived) return;
+    this.#shared.log.write("warn", "preface", "a client said too little in time", {
+      peer: `${this.#socket.remoteAddress}:${this.#socket.remotePort}`,
+    });
+    this.terminate();
+  }
+
+  #onFirstBytes(bytes: Uint8Array): void {
+    const compared = Math.min(bytes.length, HTTP2_FIRST.length);
+    if (HTTP2_FIRST.compare(bytes, 0, compared, 0, compared) !== 0) {
+      this.#speaks = { protocol: "http1", downstream: this.#http1.accept(this.#socket, bytes) };
+    } else if (compared < HTTP2_FIRST.length) {
+      this.#speaks = { protocol: "unknown", first: bytes };
+    } else {
+      const downstream = new Http2Downstream(this.#socket, this.#shared);
+      this.#speaks = { protocol: "http2", downstream };
+      downstream.socket.onData(bytes);
+    }
+  }
+}
+
+const NOTHING_YET: Speaks = { protocol: "unknown", first: new Uint8Array(0) };

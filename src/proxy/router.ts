@@ -1,0 +1,92 @@
+/**
+ * Which way a call goes: the proxy's method table.
+ *
+ * Built from the generated descriptors. A gRPC call of a method that the proxy implements with types goes
+ * through Connect; any other, of unknown methods too, is forwarded as the bytes it came in. A call in another
+ * protocol goes through Connect, which comes back here as a gRPC call in process.
+ */
+import type { DescMethod } from "@bufbuild/protobuf";
+import { createConnectRouter } from "@connectrpc/connect";
+import type { UniversalHandler } from "@connectrpc/connect/protocol";
+import { compressionGzip } from "@connectrpc/connect-node";
+import { methodPath, SERVICES } from "../etcd/services.ts";
+import type { Channel } from "../grpc/channel.ts";
+import { connectTransport } from "../grpc/connect-transport.ts";
+import type { ServerCall } from "../grpc/server-call.ts";
+import { serveUniversal } from "../grpc/universal-server.ts";
+import { registerServices, type TypedServices } from "./connect-services.ts";
+import type { ForwardLimits } from "./forward/forward-limits.ts";
+import { SingleRequestForward } from "./forward/single-request.ts";
+import { StreamForward } from "./forward/stream.ts";
+
+/** How calls of one path are served. */
+type Lane =
+  | { readonly kind: "single request" }
+  | { readonly kind: "stream" }
+  | { readonly kind: "typed"; readonly handler: UniversalHandler };
+
+const UNKNOWN_METHOD: Lane = { kind: "stream" };
+
+export class Router {
+  readonly #channel: Channel;
+  readonly #limits: ForwardLimits;
+  readonly #lanes = new Map<string, Lane>();
+  /** Connect's handlers by path, for callers of other protocols than gRPC. */
+  readonly #universal = new Map<string, UniversalHandler>();
+  readonly #typed: TypedServices;
+
+  constructor(channel: Channel, limits: ForwardLimits, typed: TypedServices) {
+    this.#channel = channel;
+    this.#limits = limits;
+    this.#typed = typed;
+    const router = createConnectRouter(this.connectOptions());
+    this.routes(router);
+    for (const handler of router.handlers) this.#universal.set(handler.requestPath, handler);
+    for (const service of SERVICES) {
+      for (const method of service.methods) this.#lanes.set(methodPath(method), this.#laneOf(method));
+    }
+  }
+
+  /** Settings of every Connect router the proxy has. */
+  connectOptions(): { acceptCompression: (typeof compressionGzip)[]; readMaxBytes: number } {
+    return { acceptCompression: [compressionGzip], readMaxBytes: this.#limits.sendBytesMax };
+  }
+
+  /** Registers the services with a Connect router. */
+  readonly routes = (router: Parameters<typeof registerServices>[0]): void => {
+    registerServices(
+      router,
+      connectTransport((call) => this.serve(call)),
+      this.#typed,
+    );
+  };
+
+  /** Serves a gRPC call. */
+  serve(call: ServerCall): void {
+    const lane = this.#lanes.get(call.head.path) ?? UNKNOWN_METHOD;
+    switch (lane.kind) {
+      case "single request":
+        new SingleRequestForward(call, this.#channel, this.#limits);
+        break;
+      case "stream":
+        new StreamForward(call, this.#channel, this.#limits);
+        break;
+      case "typed":
+        serveUniversal(call, "POST", lane.handler);
+        break;
+    }
+  }
+
+  /** Connect's handler for a path, for callers of other protocols than gRPC. */
+  universalHandler(path: string): UniversalHandler | undefined {
+    return this.#universal.get(path);
+  }
+
+  #laneOf(method: DescMethod): Lane {
+    if (this.#typed[method.parent.typeName]?.[method.localName] !== undefined) {
+      return { kind: "typed", handler: this.#universal.get(methodPath(method))! };
+    }
+    const single = method.methodKind === "unary" || method.methodKind === "server_streaming";
+    return { kind: single ? "single request" : "stream" };
+  }
+}

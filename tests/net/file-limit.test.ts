@@ -1,0 +1,25 @@
+import { expect, test } from "bun:test";
+
+/** What a process with this limit of open files answers. */
+async function connectionsWith(filesMax: number, filesPerConnection: number): Promise<number> {
+  const module = new URL("../../src/net/file-limit.ts", import.meta.url).href;
+  const program = `const { connectionsWithinFileLimit } = await import("${module}");
+    console.log(connectionsWithinFileLimit(${filesPerConnection}));`;
+  const child = Bun.spawn([
+    "sh",
+    "-c",
+    `ulimit -n ${filesMax}; exec "$0" -e "$1"`,
+    process.execPath,
+    program,
+  ]);
+  return Number(await new Response(child.stdout).text());
+}
+
+test("the limit of open files, less those for other uses, bounds the connections", async () => {
+  expect(await connectionsWith(1_128, 2)).toBe(500);
+  expect(await connectionsWith(1_128, 1)).toBe(1_000);
+});
+
+test("a very low limit still allows one", async () => {
+  expect(await connectionsWith(100, 2)).toBe(1);
+});
