@@ -11,7 +11,7 @@ let spare: EndOfTurnWork[] = [];
 
 /** Runs `work.onEndOfTurn` once this turn's events have been handled. */
 export function atEndOfTurn(work: EndOfTurnWork): void {
-  if (waiting.push(work) === 1) queueMicrotask(runAll);
+  if (waiting.push(work) === 1) setImmediate(runAll);
 }
 
 function runAll(): void {

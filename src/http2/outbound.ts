@@ -94,8 +94,11 @@ export class Outbound {
    */
   writeDataNow(stream: Stream, bytes: Uint8Array, start: number, end: number, endStream: boolean): number {
     if (start === end) {
-      if (endStream) writeData(this.output, stream.id, bytes, start, end, true);
-      this.announce();
+      if (endStream) {
+        writeData(this.output, stream.id, bytes, start, end, true);
+        this.#sentSincePing = true;
+        this.announce();
+      }
       return end;
     }
     const out = this.output;

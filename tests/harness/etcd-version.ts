@@ -51,6 +51,11 @@ export function etcdVersion(): Version {
   return known;
 }
 
+/** Why a test that needs etcd `minimum` cannot run with etcd `met`; undefined when it can. */
+export function skipReason(minimum: string, met: Version): string | undefined {
+  return isSince(met, parseVersion(minimum)) ? undefined : `needs etcd ${minimum}, this is ${met.join(".")}`;
+}
+
 /**
  * Registers a test that needs an etcd of at least `minimum` ("3.5", "3.6.9").
  * With an older one it is reported as skipped, with the reason in its name.
@@ -61,7 +66,7 @@ export function testSince(
   body: () => void | Promise<void>,
   timeoutMs?: number,
 ): void {
-  const met = etcdVersion();
-  if (isSince(met, parseVersion(minimum))) test(name, body, timeoutMs);
-  else test.skip(`${name} (needs etcd ${minimum}, this is ${met.join(".")})`, body);
+  const reason = skipReason(minimum, etcdVersion());
+  if (reason === undefined) test(name, body, timeoutMs);
+  else test.skip(`${name} (${reason})`, body);
 }

@@ -153,12 +153,13 @@ export function methodPath(method: Method): string {
 
 /** The status that `call` fails with. @throws Error when it succeeds. */
 export async function statusOf(call: Promise<unknown>): Promise<grpc.ServiceError> {
-  const outcome = await call.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-  if (outcome instanceof Error && "code" in outcome) return outcome as grpc.ServiceError;
-  throw outcome === undefined ? new Error("the call succeeded; it was expected to fail") : outcome;
+  try {
+    await call;
+  } catch (error) {
+    if (error instanceof Error && "code" in error) return error as grpc.ServiceError;
+    throw error;
+  }
+  throw new Error("the call succeeded; it was expected to fail");
 }
 
 function metadataOf(options: CallOptions): grpc.Metadata {

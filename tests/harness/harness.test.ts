@@ -8,7 +8,7 @@ import { Watch, WatchRequestSchema, type WatchResponse } from "../../src/gen/etc
 import { runCommand, spawnPiped } from "./child-process.ts";
 import { startEtcdCluster, type EtcdCluster } from "./etcd-cluster.ts";
 import { etcdctl, EtcdctlStream } from "./etcdctl.ts";
-import { etcdVersion, isSince, parseVersion, testSince } from "./etcd-version.ts";
+import { etcdVersion, isSince, parseVersion, skipReason, testSince } from "./etcd-version.ts";
 import { freePorts } from "./free-ports.ts";
 import { GrpcClient, statusOf } from "./grpc-client.ts";
 import { LineLog } from "./line-log.ts";
@@ -187,7 +187,12 @@ describe("versions", () => {
     expect(isSince([3, 4, 23], parseVersion("3.5"))).toBe(false);
   });
 
-  testSince("3.5", "a test since 3.5 meets no older etcd", () => {
-    expect(isSince(etcdVersion(), [3, 5, 0])).toBe(true);
+  test("a test for a newer etcd is skipped with the reason", () => {
+    expect(skipReason("3.5", [3, 4, 23])).toBe("needs etcd 3.5, this is 3.4.23");
+    expect(skipReason("3.5", [3, 5, 0])).toBeUndefined();
+  });
+
+  testSince("3.4", "every etcd that the tests know runs a test since 3.4", () => {
+    expect(skipReason("3.4", etcdVersion())).toBeUndefined();
   });
 });

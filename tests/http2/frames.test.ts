@@ -1,3 +1,4 @@
+/** Frames as such: layout, size, padding, where they belong, and the end of a connection (RFC 9113 §4, §5.4, §6). */
 import { describe, expect, test } from "bun:test";
 import {
   ACK,

@@ -1,3 +1,4 @@
+/** How connections end in peace: GOAWAY, REFUSED_STREAM, the last stream id (RFC 9113 §5.1.1, §6.8, §8.7). */
 import { describe, expect, test } from "bun:test";
 import {
   ACK,

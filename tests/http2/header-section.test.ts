@@ -1,3 +1,4 @@
+/** Header sections: their frames, their compression, what they may contain (RFC 9113 §4.3, §6.10, §8). */
 import { describe, expect, test } from "bun:test";
 import { CONTINUATION, data, END_HEADERS, END_STREAM, frame, HEADERS, ping } from "./frames.ts";
 import {
@@ -84,7 +85,6 @@ describe("RFC 9113 §6.10: CONTINUATION", () => {
 describe("RFC 9113 §4.3: field section compression", () => {
   test("a block that cannot be decoded ends the connection", () => {
     for (const wire of [server(), client()]) {
-      if (wire === undefined) continue;
       wire.send(frame(HEADERS, END_HEADERS, 1, Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0xff, 0x7f)));
       expect(wire.events).toEqual(["end by self with COMPRESSION_ERROR"]);
     }
@@ -199,9 +199,7 @@ describe("RFC 9113 §8.3.2: responses", () => {
       const { wire } = clientWithRequest();
       wire.send(wire.headers(1, list));
       expect(wire.read()).toEqual(MALFORMED);
-      expect(wire.events).toEqual(
-        ["reset 1 by self with PROTOCOL_ERROR", "stream ended"].toSorted().toReversed(),
-      );
+      expect(wire.events).toEqual(["stream ended", "reset 1 by self with PROTOCOL_ERROR"]);
     });
   }
 

@@ -1,3 +1,4 @@
+/** What a peer may make us spend: floods, unread output, bytes held (RFC 9113 §10.5). */
 import { describe, expect, test } from "bun:test";
 import { BufferBudget } from "../../src/http2/buffer-budget.ts";
 import { HTTP2_LIMITS } from "../../src/http2/limits.ts";

@@ -1,3 +1,4 @@
+/** How a connection begins (RFC 9113 §3.4). */
 import { describe, expect, test } from "bun:test";
 import { ACK, ENABLE_PUSH, frame, PREFACE, ping, SETTINGS, settings, text, windowUpdate } from "./frames.ts";
 import { freshClient, freshServer, REQUEST } from "./wire.ts";

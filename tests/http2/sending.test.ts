@@ -1,16 +1,8 @@
+/** Which stream sends next, and what a socket that takes no more, or all at once, does to that. */
 import { describe, expect, test } from "bun:test";
 import { INITIAL_WINDOW_SIZE, ping, rstStream, windowUpdate } from "./frames.ts";
-import {
-  type FieldList,
-  fields,
-  RESPONSE,
-  request,
-  type ServerWire,
-  server,
-  serverWithRequest,
-} from "./wire.ts";
+import { fields, RESPONSE, request, type ServerWire, server, serverWithRequest } from "./wire.ts";
 
-const WIDE: FieldList = RESPONSE;
 const LARGE_WINDOWS = { peerSettings: [[INITIAL_WINDOW_SIZE, 0x7fffffff]] } as const;
 
 /** A server whose connection window is closed, and streams 1, 3, … of it. */
@@ -136,7 +128,7 @@ describe("a socket that takes no more", () => {
     wire.send(windowUpdate(0, 10_000_000));
     const stream = request(wire, 1);
     stream.sendData(new Uint8Array(100_000), 0, 100_000, false);
-    request(wire, 3).sendHeaders(fields(WIDE), true);
+    request(wire, 3).sendHeaders(fields(RESPONSE), true);
     wire.send(ping("12345678"));
     const lines = wire.readFrames().map(({ type }) => type);
     expect(lines).toEqual([0, 0, 0, 0, 1, 6]);
@@ -147,7 +139,7 @@ describe("a socket that takes no more", () => {
     const { wire, stream } = serverWithRequest();
     wire.read();
     wire.connection.handler = { ...wire.connection.handler, onOutput: () => asked++ };
-    stream.sendHeaders(fields(WIDE), false);
+    stream.sendHeaders(fields(RESPONSE), false);
     stream.sendData(new Uint8Array(10), 0, 10, false);
     expect(asked).toBe(1);
     wire.read();
@@ -208,7 +200,7 @@ describe("an owner that flushes while output is being written", () => {
     waiting.sendData(new Uint8Array(100_000), 0, 100_000, false);
     expect(waiting.queuedBytes).toBeGreaterThan(0);
     const taken = eager(wire);
-    other.sendHeaders(fields(WIDE), false);
+    other.sendHeaders(fields(RESPONSE), false);
     taken();
     expect(waiting.queuedBytes).toBe(0);
   });

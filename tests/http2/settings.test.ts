@@ -1,3 +1,4 @@
+/** SETTINGS, and what a change of each means for what is under way (RFC 9113 §6.5). */
 import { describe, expect, test } from "bun:test";
 import {
   ACK,

@@ -1,3 +1,4 @@
+/** The states of a stream and what each frame means in them (RFC 9113 §5.1). */
 import { describe, expect, test } from "bun:test";
 import { CANCEL, data, END_STREAM, rstStream, windowUpdate } from "./frames.ts";
 import {

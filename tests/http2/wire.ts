@@ -8,7 +8,7 @@ import { ByteWriter } from "../../src/base/byte-writer.ts";
 import { HpackDecoder } from "../../src/hpack/decoder.ts";
 import { HpackEncoder } from "../../src/hpack/encoder.ts";
 import { type HeaderField, headerField } from "../../src/hpack/header-field.ts";
-import { BufferBudget } from "../../src/http2/buffer-budget.ts";
+import type { BufferBudget } from "../../src/http2/buffer-budget.ts";
 import { ClientConnection } from "../../src/http2/client-connection.ts";
 import type { Connection } from "../../src/http2/connection.ts";
 import type { ConnectionEnd, ConnectionOptions } from "../../src/http2/connection-handler.ts";

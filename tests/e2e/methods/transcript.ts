@@ -1,0 +1,82 @@
+/**
+ * What one side of a comparison said, made comparable: every answer, or code and text, in order.
+ *
+ * Stands between a method's case, which makes the same calls on both sides, and the test that wants the two
+ * transcripts equal. What may differ between two calls of one method on one member is normalised here, and
+ * nowhere else.
+ */
+import { type DescMessage, type JsonValue, type MessageShape, toJson } from "@bufbuild/protobuf";
+import type { StatusObject } from "@grpc/grpc-js";
+import { revisionsOf } from "./revision-base.ts";
+
+/** One thing that was said: `what` names the call, the rest is what came of it. */
+export interface Said {
+  readonly what: string;
+  readonly answer?: JsonValue;
+  readonly code?: number;
+  readonly text?: string;
+}
+
+/**
+ * Fields that differ between two calls for reasons of their own, by JSON name. They stay in the transcript, as
+ * a mark: that one side has the field and the other has not would be seen.
+ */
+const VARYING: Readonly<Record<string, string>> = {
+  raftTerm: "moves with each election",
+  raftIndex: "moves with each write and with time",
+  raftAppliedIndex: "moves with each write and with time",
+  dbSize: "grows with each write",
+  dbSizeInUse: "grows with each write",
+  hash: "covers the whole database and its raft index",
+  token: "made by chance for each authentication",
+  authRevision: "moves with each change of users and roles",
+};
+
+/** Fields that hold a revision: compared as the distance from the cluster's revision when the case began. */
+const REVISIONS = new Set([
+  "revision",
+  "createRevision",
+  "modRevision",
+  "compactRevision",
+  "hashRevision",
+  "rev",
+]);
+
+export class Transcript {
+  readonly said: Said[] = [];
+  /** Paths of the methods that were called. */
+  readonly called = new Set<string>();
+  readonly #baseRevision: bigint;
+
+  /** @param baseRevision the cluster's revision before the first call. */
+  constructor(baseRevision: bigint) {
+    this.#baseRevision = baseRevision;
+  }
+
+  answer<Schema extends DescMessage>(what: string, schema: Schema, message: MessageShape<Schema>): void {
+    const json = toJson(schema, message, { alwaysEmitImplicit: true });
+    this.said.push({ what, answer: this.#normalise(json) });
+  }
+
+  status(what: string, status: Pick<StatusObject, "code" | "details">): void {
+    this.said.push({ what, code: status.code, text: status.details });
+  }
+
+  note(what: string, answer: JsonValue): void {
+    this.said.push({ what, answer });
+  }
+
+  #normalise(value: JsonValue): JsonValue {
+    if (Array.isArray(value)) return value.map((item) => this.#normalise(item));
+    if (typeof value !== "object" || value === null) return value;
+    return Object.fromEntries(
+      Object.entries(value).map(([name, field]) => [name, this.#normaliseField(name, field)]),
+    );
+  }
+
+  #normaliseField(name: string, field: JsonValue): JsonValue {
+    if (name in VARYING) return field === "0" || field === "" || field === 0 ? field : `<${name}>`;
+    if (REVISIONS.has(name) && typeof field === "string") return revisionsOf(this.#baseRevision, field);
+    return this.#normalise(field);
+  }
+}
