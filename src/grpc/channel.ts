@@ -9,13 +9,13 @@
 import { Backoff } from "../base/backoff.ts";
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import { StickyChoice } from "../endpoints/sticky-choice.ts";
-import type { ConnectionOptions } from "../http2/connection-handler.ts";
+import type { BufferBudget } from "../http2/buffer-budget.ts";
 import { HTTP2_LIMITS, STREAM_WINDOW_BYTES } from "../http2/limits.ts";
 import { defaultSettings } from "../http2/settings.ts";
 import { Dialer } from "../net/dial.ts";
 import { Code, type Status } from "./status.ts";
-import { Upstream, type UpstreamOwner, type UpstreamSocket } from "./upstream.ts";
-import { WAITING_LIMITS, type WaitingCall, WaitingCalls } from "./waiting-calls.ts";
+import { Upstream, type UpstreamOptions, type UpstreamOwner, type UpstreamSocket } from "./upstream.ts";
+import { WAITING_LIMITS, type WaitingCall, WaitingCalls, type WaitingLimits } from "./waiting-calls.ts";
 
 /** A call that waits for its connection. */
 export interface ChannelCall extends WaitingCall {
@@ -36,14 +36,24 @@ export interface ChannelOptions {
   readonly endpoints: readonly Endpoint[];
   readonly dialTimeoutMs: number;
   readonly events: ChannelEvents;
+  /** Bounds what the connections hold, together with whoever shares it; without one nothing does. */
+  readonly budget?: BufferBudget;
   /** From 0 up to but not including 1. */
   readonly random?: () => number;
+  /** How long calls wait and what they may hold; `WAITING_LIMITS` unless told otherwise. */
+  readonly waiting?: WaitingLimits;
+  /** The least time between two switches made because of what members answer, in milliseconds. */
+  readonly switchPauseMs?: number;
+  /** Where the first connection's stream ids begin: 1 but in tests of a connection near its last one. */
+  readonly firstStreamId?: number;
 }
 
 /** How long an endpoint that failed is tried after the others. */
 const SET_ASIDE_MS = 5000;
 /** The least time between two switches made because of what members answer: no leader anywhere is no reason to dial in circles. */
 const SWITCH_PAUSE_MS = 1000;
+/** The least time between two attempts to replace a connection that runs out of stream ids. */
+const REPLACE_PAUSE_MS = 1000;
 const WAITING_SWEEP_MS = 20;
 /** Connections to one member beside the first, opened while its MAX_CONCURRENT_STREAMS is reached. */
 const EXTRA_CONNECTIONS_MAX = 15;
@@ -51,11 +61,12 @@ const EXTRA_CONNECTIONS_MAX = 15;
 export class Channel implements UpstreamOwner {
   readonly #choice: StickyChoice;
   readonly #dialer: Dialer<UpstreamSocket>;
-  readonly #dialTimeoutMs: number;
   readonly #events: ChannelEvents;
   readonly #backoff: Backoff;
-  readonly #waiting = new WaitingCalls<ChannelCall>(WAITING_LIMITS);
-  readonly #connectionOptions: ConnectionOptions;
+  readonly #waiting: WaitingCalls<ChannelCall>;
+  readonly #switchPauseMs: number;
+  readonly #upstreamOptions: UpstreamOptions;
+  #firstStreamId: number;
   /** Where calls go. */
   #current: Upstream | null = null;
   /** Further connections to the current one's member. */
@@ -66,13 +77,15 @@ export class Channel implements UpstreamOwner {
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #sweepTimer: ReturnType<typeof setInterval> | undefined;
   #switchedAtMs = Number.NEGATIVE_INFINITY;
+  #replacedAtMs = Number.NEGATIVE_INFINITY;
   #closed = false;
 
   constructor(options: ChannelOptions) {
     const random = options.random ?? Math.random;
     this.#choice = new StickyChoice(options.endpoints, { retryDelayMs: SET_ASIDE_MS, random });
-    this.#dialTimeoutMs = options.dialTimeoutMs;
     this.#events = options.events;
+    this.#waiting = new WaitingCalls(options.waiting ?? WAITING_LIMITS);
+    this.#switchPauseMs = options.switchPauseMs ?? SWITCH_PAUSE_MS;
     this.#backoff = new Backoff({ firstMs: 50, limitMs: 2000, random });
     this.#dialer = new Dialer<UpstreamSocket>({
       timeoutMs: options.dialTimeoutMs,
@@ -85,12 +98,18 @@ export class Channel implements UpstreamOwner {
         error: (socket, error) => socket.data?.onClose(error),
       },
     });
-    this.#connectionOptions = {
-      limits: HTTP2_LIMITS,
-      settings: {
-        ...defaultSettings(),
-        initialWindowBytes: STREAM_WINDOW_BYTES,
-        headerListBytesMax: HTTP2_LIMITS.headerListBytesMax,
+    this.#firstStreamId = options.firstStreamId ?? 1;
+    this.#upstreamOptions = {
+      readyTimeoutMs: options.dialTimeoutMs,
+      connection: {
+        // All clients share these connections: what one of them may hold is no measure for all.
+        limits: { ...HTTP2_LIMITS, connectionBufferBytesMax: Number.POSITIVE_INFINITY },
+        settings: {
+          ...defaultSettings(),
+          initialWindowBytes: STREAM_WINDOW_BYTES,
+          headerListBytesMax: HTTP2_LIMITS.headerListBytesMax,
+        },
+        ...(options.budget === undefined ? {} : { budget: options.budget }),
       },
     };
   }
@@ -117,7 +136,7 @@ export class Channel implements UpstreamOwner {
   /** Begins `call` now if a connection takes it, else lets it wait. */
   begin(call: ChannelCall): void {
     const upstream = this.#available();
-    if (upstream !== null && this.#waiting.size === 0 && !this.#shouldWait(call, upstream)) {
+    if (upstream !== null && !this.#shouldWait(call, upstream)) {
       call.onUpstream(upstream);
       return;
     }
@@ -136,7 +155,7 @@ export class Channel implements UpstreamOwner {
   leave(upstream: Upstream, reason: string): void {
     if (upstream.endpoint.name !== this.#current?.endpoint.name || this.#coming !== null) return;
     const nowMs = performance.now();
-    if (nowMs - this.#switchedAtMs < SWITCH_PAUSE_MS) return;
+    if (nowMs - this.#switchedAtMs < this.#switchPauseMs) return;
     this.#switchedAtMs = nowMs;
     const news = this.#choice.failed(upstream.endpoint, reason, nowMs);
     this.#events.onEndpointFailed(upstream.endpoint, reason, news);
@@ -148,8 +167,13 @@ export class Channel implements UpstreamOwner {
   unavailable(): Status {
     const reasons = this.#choice
       .describe()
-      .map(({ endpoint, reason }) => `${endpoint.name}: ${reason ?? "not connected"}`);
+      .map(({ endpoint, reason }) => `${endpoint.name}: ${reason ?? this.#whyNot(endpoint)}`);
     return { code: Code.UNAVAILABLE, message: `etcdproxy: no member can be reached (${reasons.join("; ")})` };
+  }
+
+  #whyNot(endpoint: Endpoint): string {
+    if (this.#current?.endpoint.name === endpoint.name) return "takes no more calls at once";
+    return this.#coming?.endpoint.name === endpoint.name ? "not connected yet" : "not tried";
   }
 
   close(): void {
@@ -164,7 +188,7 @@ export class Channel implements UpstreamOwner {
     const current = this.#current;
     if (current === null) return null;
     if (current.canOpen) {
-      if (current.connection.retiring && this.#coming === null) this.#replace(current);
+      if (current.connection.retiring) this.#replace(current);
       return current;
     }
     for (const extra of this.#extras) if (extra.canOpen) return extra;
@@ -173,6 +197,9 @@ export class Channel implements UpstreamOwner {
 
   /** Stream ids are running out: a successor to the same member takes over when it is ready. */
   #replace(current: Upstream): void {
+    const nowMs = performance.now();
+    if (this.#coming !== null || nowMs - this.#replacedAtMs < REPLACE_PAUSE_MS) return;
+    this.#replacedAtMs = nowMs;
     this.#bringUp([current.endpoint]);
   }
 
@@ -198,7 +225,9 @@ export class Channel implements UpstreamOwner {
   }
 
   #dial(endpoint: Endpoint): Upstream {
-    return new Upstream(endpoint, this.#dialer, this.#dialTimeoutMs, this.#connectionOptions, this);
+    const firstStreamId = this.#firstStreamId;
+    this.#firstStreamId = 1;
+    return new Upstream(endpoint, this.#dialer, this.#upstreamOptions, this, firstStreamId);
   }
 
   #sweep(): void {
@@ -212,11 +241,12 @@ export class Channel implements UpstreamOwner {
     return this.#coming !== null && call.avoids(upstream.endpoint);
   }
 
+  /** Begins the calls that have waited longest; one that waits for another member holds nobody up. */
   #serveWaiting(): void {
-    while (this.#waiting.size > 0) {
+    for (const call of this.#waiting) {
       const upstream = this.#available();
-      const call = this.#waiting.first();
-      if (upstream === null || call === undefined || this.#shouldWait(call, upstream)) return;
+      if (upstream === null) return;
+      if (this.#shouldWait(call, upstream)) continue;
       this.#waiting.remove(call);
       call.onUpstream(upstream);
     }
@@ -236,6 +266,7 @@ export class Channel implements UpstreamOwner {
       this.#events.onConnected(upstream.endpoint);
     }
     this.#serveWaiting();
+    if (this.#waiting.size > 0 && this.#current !== null) this.#addConnection(this.#current);
   }
 
   onFailed(upstream: Upstream, reason: string): void {

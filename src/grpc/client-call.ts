@@ -21,6 +21,8 @@ export interface CallFailure {
   readonly connectionLost: boolean;
   /** The member provably did not run the call. */
   readonly neverProcessed: boolean;
+  /** What answered is no etcd member. */
+  readonly notEtcd: boolean;
 }
 
 /** Who is told of the answer. After `onAnswerHead` with `end`, `onAnswerTrailers` or `onFailure` nothing more comes. */
@@ -78,10 +80,14 @@ export class ClientCall implements StreamHandler {
 
   onResponse(head: ResponseHead, endStream: boolean): void {
     if (head.status !== 200 || !isGrpcHead(head)) {
-      this.#fail(statusOfHttp(head.status));
-      return;
+      const { code, message } = statusOfHttp(head.status, contentType(head));
+      this.#fail({ code, message: `etcdproxy: ${this.upstream.endpoint.name}: ${message}` }, true);
+    } else if (endStream && !hasStatus(head.fields)) {
+      this.#failWithoutStatus();
+    } else {
+      if (endStream) this.#end();
+      this.#handler.onAnswerHead(head.fields, endStream);
     }
-    this.#handler.onAnswerHead(head.fields, endStream);
   }
 
   onData(bytes: Uint8Array, start: number, end: number, endStream: boolean): void {
@@ -89,19 +95,21 @@ export class ClientCall implements StreamHandler {
       this.#scanner ??= new MessageScanner(this.#receiveBytesMax);
       const tooLong = this.#scanner.scan(bytes, start, end);
       if (tooLong >= 0) {
-        this.#fail({
-          code: Code.RESOURCE_EXHAUSTED,
-          message: `grpc: received message larger than max (${tooLong} vs. ${this.#receiveBytesMax})`,
-        });
+        const message = `grpc: received message larger than max (${tooLong} vs. ${this.#receiveBytesMax})`;
+        this.#fail({ code: Code.RESOURCE_EXHAUSTED, message }, false);
         return;
       }
     }
     if (end > start) this.#handler.onAnswerBytes(bytes, start, end);
-    if (endStream)
-      this.#fail({ code: Code.INTERNAL, message: `${this.upstream.endpoint.name} sent no status` });
+    if (endStream) this.#failWithoutStatus();
   }
 
   onTrailers(fields: readonly HeaderField[]): void {
+    if (!hasStatus(fields)) {
+      this.#failWithoutStatus();
+      return;
+    }
+    this.#end();
     this.#handler.onAnswerTrailers(fields);
   }
 
@@ -116,12 +124,23 @@ export class ClientCall implements StreamHandler {
       status: connectionLost ? { code: Code.UNAVAILABLE, message } : statusOfReset(reset.code, message),
       connectionLost,
       neverProcessed: reset.neverProcessed,
+      notEtcd: false,
     });
   }
 
-  #fail(status: Status): void {
+  /** The answer is whole. A request that is not would keep its stream for ever: nobody sends its rest. */
+  #end(): void {
+    if (!this.#stream.closed) this.#stream.reset(ErrorCode.NO_ERROR);
+  }
+
+  #failWithoutStatus(): void {
+    const message = `etcdproxy: ${this.upstream.endpoint.name}: the answer has no grpc-status`;
+    this.#fail({ code: Code.UNKNOWN, message }, true);
+  }
+
+  #fail(status: Status, notEtcd: boolean): void {
     this.#stream.reset(ErrorCode.CANCEL);
-    this.#handler.onFailure({ status, connectionLost: false, neverProcessed: false });
+    this.#handler.onFailure({ status, connectionLost: false, neverProcessed: false, notEtcd });
   }
 }
 
@@ -133,7 +152,21 @@ let lastGrpcHead: ResponseHead | null = null;
 /** Content type check; heads are shared by repeated answers, so the last one seen is nearly always this one. */
 function isGrpcHead(head: ResponseHead): boolean {
   if (head === lastGrpcHead) return true;
-  if (!isGrpcContentType(head.fields.find(({ name }) => name === "content-type")?.value)) return false;
+  if (!isGrpcContentType(contentType(head))) return false;
   lastGrpcHead = head;
+  return true;
+}
+
+function contentType(head: ResponseHead): string | undefined {
+  return head.fields.find(({ name }) => name === "content-type")?.value;
+}
+
+let lastWithStatus: readonly HeaderField[] | null = null;
+
+/** Trailer sections are shared by repeated answers as well. */
+function hasStatus(fields: readonly HeaderField[]): boolean {
+  if (fields === lastWithStatus) return true;
+  if (!fields.some(({ name }) => name === "grpc-status")) return false;
+  lastWithStatus = fields;
   return true;
 }

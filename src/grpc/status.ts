@@ -89,9 +89,9 @@ export function decodeMessage(encoded: string): string {
   return new TextDecoder().decode(new Uint8Array(bytes));
 }
 
-/** The status of an answer that is no gRPC answer, by its HTTP status. */
-export function statusOfHttp(httpStatus: number): Status {
-  const message = `unexpected HTTP status ${httpStatus} from the member`;
+/** The status of an answer that is no gRPC answer, by its HTTP status; the content type is for people. */
+export function statusOfHttp(httpStatus: number, contentType: string | undefined): Status {
+  const message = `no gRPC answer but HTTP status ${httpStatus} with content-type ${contentType ?? "none"}`;
   switch (httpStatus) {
     case 400:
     case 431:

@@ -26,6 +26,12 @@ export interface UpstreamOwner {
   onCallEnded(upstream: Upstream): void;
 }
 
+export interface UpstreamOptions {
+  /** How long the member may take to send its SETTINGS once it has accepted, in milliseconds. */
+  readonly readyTimeoutMs: number;
+  readonly connection: ConnectionOptions;
+}
+
 /** What the dialer's sockets carry. */
 export type UpstreamSocket = Http2Socket | null;
 
@@ -33,7 +39,8 @@ export class Upstream implements ClientConnectionHandler {
   readonly endpoint: Endpoint;
   connection!: ClientConnection;
   readonly #owner: UpstreamOwner;
-  readonly #options: ConnectionOptions;
+  readonly #options: UpstreamOptions;
+  readonly #firstStreamId: number;
   readonly #dial: Dial;
   #socket: Http2Socket | null = null;
   #state: "dialling" | "connecting" | "ready" | "over" = "dialling";
@@ -42,15 +49,16 @@ export class Upstream implements ClientConnectionHandler {
   constructor(
     endpoint: Endpoint,
     dialer: Dialer<UpstreamSocket>,
-    timeoutMs: number,
-    options: ConnectionOptions,
+    options: UpstreamOptions,
     owner: UpstreamOwner,
+    firstStreamId: number,
   ) {
     this.endpoint = endpoint;
     this.#owner = owner;
     this.#options = options;
+    this.#firstStreamId = firstStreamId;
     this.#dial = dialer.start(endpoint, null, {
-      dialled: (socket) => this.#onDialled(socket, timeoutMs),
+      dialled: (socket) => this.#onDialled(socket),
       dialFailed: (error: DialError) => this.#fail(error.message),
     });
   }
@@ -80,18 +88,18 @@ export class Upstream implements ClientConnectionHandler {
     this.#socket?.finish();
   }
 
-  #onDialled(socket: Socket<UpstreamSocket>, timeoutMs: number): void {
+  #onDialled(socket: Socket<UpstreamSocket>): void {
     if (this.#state === "over") {
       socket.terminate();
       return;
     }
     this.#state = "connecting";
-    this.connection = new ClientConnection(this.#options, this);
+    this.connection = new ClientConnection(this.#options.connection, this, this.#firstStreamId);
     this.#socket = new Http2Socket(socket, this.connection);
     socket.data = this.#socket;
     this.#timer = setTimeout(
       () => this.#fail("no SETTINGS in time: it accepts but does not answer"),
-      timeoutMs,
+      this.#options.readyTimeoutMs,
     );
     this.#socket.flush();
   }

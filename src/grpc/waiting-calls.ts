@@ -62,10 +62,9 @@ export class WaitingCalls<Call extends WaitingCall> {
     this.#heldBytes -= waiting.heldBytes;
   }
 
-  /** The call that has waited longest. */
-  first(): Call | undefined {
-    for (const call of this.#calls.keys()) return call;
-    return undefined;
+  /** The calls, the one that has waited longest first; calls may be removed meanwhile. */
+  [Symbol.iterator](): Iterator<Call> {
+    return this.#calls.keys();
   }
 
   /** Turns away the calls that have waited long enough. */

@@ -96,7 +96,7 @@ function typedServices(channel: Channel, limits: ForwardLimits, advertiseClientU
   const members = createClient(
     Cluster,
     connectTransport((call) => {
-      new SingleRequestForward(call, channel, limits);
+      new SingleRequestForward(call, channel, limits, true);
     }),
   );
   const list = new AdvertisedMemberList(members, advertiseClientUrl);

@@ -21,7 +21,8 @@ import { StreamForward } from "./forward/stream.ts";
 
 /** How calls of one path are served. */
 type Lane =
-  | { readonly kind: "single request" }
+  | { readonly kind: "unary" }
+  | { readonly kind: "server streaming" }
   | { readonly kind: "stream" }
   | { readonly kind: "typed"; readonly handler: UniversalHandler };
 
@@ -65,8 +66,11 @@ export class Router {
   serve(call: ServerCall): void {
     const lane = this.#lanes.get(call.head.path) ?? UNKNOWN_METHOD;
     switch (lane.kind) {
-      case "single request":
-        new SingleRequestForward(call, this.#channel, this.#limits);
+      case "unary":
+        new SingleRequestForward(call, this.#channel, this.#limits, true);
+        break;
+      case "server streaming":
+        new SingleRequestForward(call, this.#channel, this.#limits, false);
         break;
       case "stream":
         new StreamForward(call, this.#channel, this.#limits);
@@ -86,7 +90,13 @@ export class Router {
     if (this.#typed[method.parent.typeName]?.[method.localName] !== undefined) {
       return { kind: "typed", handler: this.#universal.get(methodPath(method))! };
     }
-    const single = method.methodKind === "unary" || method.methodKind === "server_streaming";
-    return { kind: single ? "single request" : "stream" };
+    switch (method.methodKind) {
+      case "unary":
+        return { kind: "unary" };
+      case "server_streaming":
+        return { kind: "server streaming" };
+      default:
+        return { kind: "stream" };
+    }
   }
 }

@@ -9,6 +9,9 @@ export interface ForwardLimits {
   readonly receiveBytesMax: number;
 }
 
+/** Sends of a request that never ran, at most: a member that refuses every stream must not keep us busy. */
+export const NEVER_PROCESSED_REPEATS_MAX = 5;
+
 /** The answer to a request message above `--max-send-bytes`. */
 export function requestTooLarge(messageBytes: number, limits: ForwardLimits): Status {
   return {

@@ -17,11 +17,19 @@ import type { CallReceiver, ServerCall } from "../../grpc/server-call.ts";
 import { Code, type Status } from "../../grpc/status.ts";
 import type { Upstream } from "../../grpc/upstream.ts";
 import type { HeaderField } from "../../hpack/header-field.ts";
-import { type ForwardLimits, requestTooLarge, TOO_MANY_WAITING } from "./forward-limits.ts";
+import {
+  type ForwardLimits,
+  NEVER_PROCESSED_REPEATS_MAX,
+  requestTooLarge,
+  TOO_MANY_WAITING,
+} from "./forward-limits.ts";
 import { EXTRA, RequestMessage } from "./request-message.ts";
 
-/** Sends of a request that never ran, at most: a member that refuses every stream must not keep us busy. */
-const NEVER_PROCESSED_REPEATS_MAX = 5;
+/**
+ * A unary answer is of no use to its client before the trailers, which members often send in a packet of their own:
+ * holding a first piece of up to this size saves a write for each call.
+ */
+const HELD_BYTES_MAX = 16 * 1024;
 
 export class SingleRequestForward implements CallReceiver, ClientCallHandler, ChannelCall {
   readonly #call: ServerCall;
@@ -29,7 +37,10 @@ export class SingleRequestForward implements CallReceiver, ClientCallHandler, Ch
   readonly #limits: ForwardLimits;
   readonly #request: RequestMessage;
   #upstreamCall: ClientCall | null = null;
+  readonly #unary: boolean;
+  /** The answer's head, and the first piece of a unary one, held back until there is more to send. */
   #heldHead: readonly HeaderField[] | null = null;
+  #heldPiece: { bytes: Uint8Array; start: number; end: number } | null = null;
   #answerBegun = false;
   /** Endpoints on which the call was repeated. */
   #repeatedOn: string[] | null = null;
@@ -38,10 +49,12 @@ export class SingleRequestForward implements CallReceiver, ClientCallHandler, Ch
   #lastFailure: Status | null = null;
   #avoided: string | null = null;
 
-  constructor(call: ServerCall, channel: Channel, limits: ForwardLimits) {
+  /** `unary`: the answer is one message, too. */
+  constructor(call: ServerCall, channel: Channel, limits: ForwardLimits, unary: boolean) {
     this.#call = call;
     this.#channel = channel;
     this.#limits = limits;
+    this.#unary = unary;
     this.#request = new RequestMessage(limits.sendBytesMax);
     call.receiver = this;
   }
@@ -122,23 +135,32 @@ export class SingleRequestForward implements CallReceiver, ClientCallHandler, Ch
   }
 
   onAnswerBytes(bytes: Uint8Array, start: number, end: number): void {
-    this.#releaseHead();
-    const sentBytes = this.#call.sendMessageBytes(bytes, start, end);
-    if (sentBytes > 0) this.#upstreamCall?.consume(sentBytes);
+    this.#answerBegun = true;
+    if (this.#unary && this.#heldHead !== null && this.#heldPiece === null && end - start <= HELD_BYTES_MAX) {
+      this.#heldPiece = { bytes, start, end };
+      return;
+    }
+    this.#release();
+    this.#sendPiece(bytes, start, end);
   }
 
   onAnswerTrailers(fields: readonly HeaderField[]): void {
     if (this.#repeatedElsewhere(fields)) return;
-    this.#releaseHead();
+    this.#release();
     this.#call.finishWithTrailers(fields);
   }
 
   onRequestSent(): void {}
 
   onFailure(failure: CallFailure): void {
+    const upstreamCall = this.#upstreamCall;
     this.#upstreamCall = null;
     this.#heldHead = null;
+    this.#heldPiece = null;
     this.#lastFailure = failure.status;
+    if (failure.notEtcd && upstreamCall !== null) {
+      this.#channel.leave(upstreamCall.upstream, failure.status.message);
+    }
     if (this.#answerBegun || this.#call.finished) {
       this.#call.finishWithStatus(failure.status);
     } else if (failure.neverProcessed && this.#neverProcessedRepeats < NEVER_PROCESSED_REPEATS_MAX) {
@@ -152,11 +174,19 @@ export class SingleRequestForward implements CallReceiver, ClientCallHandler, Ch
     }
   }
 
-  #releaseHead(): void {
+  #release(): void {
     if (this.#heldHead === null) return;
     this.#call.sendHead(this.#heldHead);
     this.#heldHead = null;
-    this.#answerBegun = true;
+    const piece = this.#heldPiece;
+    if (piece === null) return;
+    this.#heldPiece = null;
+    this.#sendPiece(piece.bytes, piece.start, piece.end);
+  }
+
+  #sendPiece(bytes: Uint8Array, start: number, end: number): void {
+    const sentBytes = this.#call.sendMessageBytes(bytes, start, end);
+    if (sentBytes > 0) this.#upstreamCall?.consume(sentBytes);
   }
 
   /** Deals with a member that refuses to serve at all. True when the call was sent elsewhere instead. */

@@ -1,9 +1,10 @@
 /**
  * Forwards a call whose request is a stream (or whose method we do not know) to a member, as bytes both ways.
  *
- * Stands between a client's call and the channel. Nothing is kept once it has left, so a stream is never
- * repeated; while it waits for a connection it holds at most its stream window. The credit of each side waits
- * for the other side's socket.
+ * Stands between a client's call and the channel. Only the beginning of the request is kept, and only until the
+ * answer begins, for the member that provably never saw it (REFUSED_STREAM, GOAWAY); otherwise a stream is never
+ * repeated. While it waits for a connection it holds at most its stream window. The credit of each side waits for
+ * the other side's socket.
  */
 import type { Endpoint } from "../../endpoints/endpoint.ts";
 import { memberRefusal } from "../../etcd/member-refusal.ts";
@@ -13,7 +14,15 @@ import { MessageScanner } from "../../grpc/message-scanner.ts";
 import type { CallReceiver, ServerCall } from "../../grpc/server-call.ts";
 import type { Upstream } from "../../grpc/upstream.ts";
 import type { HeaderField } from "../../hpack/header-field.ts";
-import { type ForwardLimits, requestTooLarge, TOO_MANY_WAITING } from "./forward-limits.ts";
+import {
+  type ForwardLimits,
+  NEVER_PROCESSED_REPEATS_MAX,
+  requestTooLarge,
+  TOO_MANY_WAITING,
+} from "./forward-limits.ts";
+
+/** Request bytes kept until the answer begins: the first message of a watch, a heartbeat. */
+const KEPT_BYTES_MAX = 64 * 1024;
 
 export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCall {
   readonly #call: ServerCall;
@@ -21,9 +30,18 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
   readonly #limits: ForwardLimits;
   readonly #scanner: MessageScanner;
   #upstreamCall: ClientCall | null = null;
-  /** Request bytes that came before the connection; not consumed, so the client's window bounds them. */
-  #early: Uint8Array[] = [];
+  /**
+   * The request so far; null once it cannot be sent again. Before the connection its bytes are not consumed,
+   * so the client's window bounds them, later `KEPT_BYTES_MAX` does.
+   */
+  #kept: Uint8Array[] | null = [];
+  #keptBytes = 0;
   #requestEnded = false;
+  #neverProcessedRepeats = 0;
+  /** Of this attempt. */
+  #sentBytes = 0;
+  /** Of all attempts: the client gets its credit once. */
+  #consumedBytes = 0;
 
   constructor(call: ServerCall, channel: Channel, limits: ForwardLimits) {
     this.#call = call;
@@ -41,11 +59,13 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
     if (tooLong >= 0) {
       this.onCancel();
       this.#call.finishWithStatus(requestTooLarge(tooLong, this.#limits));
-    } else if (this.#upstreamCall === null) {
-      this.#early.push(bytes.slice(start, end));
-    } else {
-      this.#send(this.#upstreamCall, bytes, start, end);
+      return;
     }
+    if (this.#kept !== null) {
+      this.#kept.push(bytes.slice(start, end));
+      this.#keptBytes += end - start;
+    }
+    if (this.#upstreamCall !== null) this.#send(this.#upstreamCall, bytes, start, end);
   }
 
   onRequestEnd(): void {
@@ -69,7 +89,7 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
   }
 
   get heldBytes(): number {
-    return this.#early.reduce((sum, bytes) => sum + bytes.length, 0);
+    return this.#keptBytes;
   }
 
   avoids(_endpoint: Endpoint): boolean {
@@ -82,8 +102,8 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
     const fields = head.upstreamFields(upstream.endpoint.name, leftMs);
     const upstreamCall = new ClientCall(upstream, fields, this.#limits.receiveBytesMax, this);
     this.#upstreamCall = upstreamCall;
-    for (const bytes of this.#early) this.#send(upstreamCall, bytes, 0, bytes.length);
-    this.#early = [];
+    this.#sentBytes = 0;
+    for (const bytes of this.#kept ?? []) this.#send(upstreamCall, bytes, 0, bytes.length);
     if (this.#requestEnded) upstreamCall.halfClose();
   }
 
@@ -94,6 +114,7 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
   // From the member.
 
   onAnswerHead(fields: readonly HeaderField[], end: boolean): void {
+    this.#kept = null;
     if (end) {
       this.#noteRefusal(fields);
       this.#call.finishWithHead(fields);
@@ -113,17 +134,34 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
   }
 
   onRequestSent(bytes: number): void {
-    this.#call.consume(bytes);
+    this.#sentBytes += bytes;
+    if (this.#sentBytes <= this.#consumedBytes) return;
+    this.#call.consume(this.#sentBytes - this.#consumedBytes);
+    this.#consumedBytes = this.#sentBytes;
   }
 
   onFailure(failure: CallFailure): void {
+    const upstreamCall = this.#upstreamCall;
     this.#upstreamCall = null;
-    this.#call.finishWithStatus(failure.status);
+    if (failure.notEtcd && upstreamCall !== null) {
+      this.#channel.leave(upstreamCall.upstream, failure.status.message);
+    }
+    if (
+      failure.neverProcessed &&
+      this.#kept !== null &&
+      this.#neverProcessedRepeats < NEVER_PROCESSED_REPEATS_MAX
+    ) {
+      this.#neverProcessedRepeats++;
+      this.#channel.begin(this);
+    } else {
+      this.#call.finishWithStatus(failure.status);
+    }
   }
 
   #send(upstreamCall: ClientCall, bytes: Uint8Array, start: number, end: number): void {
+    if (this.#keptBytes > KEPT_BYTES_MAX) this.#kept = null;
     const sentBytes = upstreamCall.sendMessageBytes(bytes, start, end, false);
-    if (sentBytes > 0) this.#call.consume(sentBytes);
+    if (sentBytes > 0) this.onRequestSent(sentBytes);
   }
 
   #noteRefusal(trailers: readonly HeaderField[]): void {

@@ -13,7 +13,7 @@ export function createPages(channel: Channel, limits: ForwardLimits): ServePage 
   const client: Client<typeof KV> = createClient(
     KV,
     connectTransport((call) => {
-      new SingleRequestForward(call, channel, limits);
+      new SingleRequestForward(call, channel, limits, true);
     }),
   );
   return async (path): Promise<Page> => {

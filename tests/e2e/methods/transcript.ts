@@ -7,7 +7,6 @@
  */
 import { type DescMessage, type JsonValue, type MessageShape, toJson } from "@bufbuild/protobuf";
 import type { StatusObject } from "@grpc/grpc-js";
-import { revisionsOf } from "./revision-base.ts";
 
 /** One thing that was said: `what` names the call, the rest is what came of it. */
 export interface Said {
@@ -32,6 +31,11 @@ const VARYING: Readonly<Record<string, string>> = {
   authRevision: "moves with each change of users and roles",
 };
 
+/** The same for fields whose name means something else in other messages. */
+const VARYING_IN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  "etcdserverpb.LeaseTimeToLiveResponse": { TTL: "what is left of the lease moves with time" },
+};
+
 /** Fields that hold a revision: compared as the distance from the cluster's revision when the case began. */
 const REVISIONS = new Set([
   "revision",
@@ -54,29 +58,39 @@ export class Transcript {
   }
 
   answer<Schema extends DescMessage>(what: string, schema: Schema, message: MessageShape<Schema>): void {
-    const json = toJson(schema, message, { alwaysEmitImplicit: true });
-    this.said.push({ what, answer: this.#normalise(json) });
+    const json = toJson(schema, message, { alwaysEmitImplicit: true }) as Record<string, JsonValue>;
+    const varying = { ...VARYING, ...VARYING_IN[schema.typeName] };
+    this.said.push({ what, answer: this.#normalise(json, varying) });
   }
 
   status(what: string, status: Pick<StatusObject, "code" | "details">): void {
     this.said.push({ what, code: status.code, text: status.details });
   }
 
+  /** Something about an answer, where the answer itself cannot be compared. */
   note(what: string, answer: JsonValue): void {
     this.said.push({ what, answer });
   }
 
-  #normalise(value: JsonValue): JsonValue {
-    if (Array.isArray(value)) return value.map((item) => this.#normalise(item));
+  #normalise(value: JsonValue, varying: Readonly<Record<string, string>>): JsonValue {
+    if (Array.isArray(value)) return value.map((item) => this.#normalise(item, varying));
     if (typeof value !== "object" || value === null) return value;
     return Object.fromEntries(
-      Object.entries(value).map(([name, field]) => [name, this.#normaliseField(name, field)]),
+      Object.entries(value).map(([name, field]) => {
+        if (name in varying) return [name, isZero(field) ? field : `<${name}>`];
+        if (REVISIONS.has(name) && typeof field === "string") return [name, this.#distance(field)];
+        return [name, this.#normalise(field, varying)];
+      }),
     );
   }
 
-  #normaliseField(name: string, field: JsonValue): JsonValue {
-    if (name in VARYING) return field === "0" || field === "" || field === 0 ? field : `<${name}>`;
-    if (REVISIONS.has(name) && typeof field === "string") return revisionsOf(this.#baseRevision, field);
-    return this.#normalise(field);
+  /** No revision (0), and one from before the case, which both sides see alike, stay as they are. */
+  #distance(revision: string): string {
+    const distance = BigInt(revision) - this.#baseRevision;
+    return revision === "0" || distance < 0n ? revision : `base + ${distance}`;
   }
+}
+
+function isZero(field: JsonValue): boolean {
+  return field === "0" || field === "" || field === 0;
 }
