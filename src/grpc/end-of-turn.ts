@@ -19,6 +19,15 @@ function runAll(): void {
   const now = waiting;
   waiting = spare;
   spare = now;
-  for (let i = 0; i < now.length; i++) now[i]!.onEndOfTurn();
+  for (let i = 0; i < now.length; i++) {
+    try {
+      now[i]!.onEndOfTurn();
+    } catch (error) {
+      // One socket's trouble must not keep the others' output back.
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  }
   now.length = 0;
 }

@@ -13,6 +13,8 @@ const LINGER_MS = 1000;
 
 export class Http2Socket implements EndOfTurnWork {
   readonly connection: Connection;
+  /** The address at the other end, for logs; a closed socket no longer knows it. */
+  readonly peer: string;
   readonly #socket: Socket<unknown>;
   /** The kernel takes no more; `drain` will tell. */
   #blocked = false;
@@ -20,13 +22,9 @@ export class Http2Socket implements EndOfTurnWork {
   #closed = false;
 
   constructor(socket: Socket<unknown>, connection: Connection) {
+    this.peer = `${socket.remoteAddress}:${socket.remotePort}`;
     this.#socket = socket;
     this.connection = connection;
-  }
-
-  /** The address at the other end, for logs. */
-  get peer(): string {
-    return `${this.#socket.remoteAddress}:${this.#socket.remotePort}`;
   }
 
   // From the socket.

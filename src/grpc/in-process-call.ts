@@ -24,6 +24,7 @@ export function callInProcess(
 ): Promise<UniversalClientResponse> {
   return new Promise((resolve, reject) => {
     const call = new InProcessCall(request, resolve, reject);
+    if (call.finished) return;
     serve(call);
     void call.pump();
   });
@@ -57,6 +58,7 @@ class InProcessCall implements ServerCall {
     this.#resolve = resolve;
     this.#reject = reject;
     request.signal?.addEventListener("abort", this.#onAbort, { once: true });
+    if (request.signal?.aborted === true) this.#onAbort();
   }
 
   /** Hands the request's body to the receiver, never further ahead than a stream window. */
@@ -120,6 +122,9 @@ class InProcessCall implements ServerCall {
     this.#unconsumedBytes -= bytes;
     this.#wakePump();
   }
+
+  /** What the call came by accounts for the request. */
+  retain(): void {}
 
   #cancel(reason: string): void {
     const receiver = this.receiver;

@@ -31,6 +31,8 @@ export interface ServerCall {
   finishWithStatus(status: Status): void;
   /** The receiver is done with `bytes` bytes of the request. */
   consume(bytes: number): void;
+  /** The receiver keeps `bytes` bytes until the call ends: they count for the process's buffer limit. */
+  retain(bytes: number): void;
 }
 
 export interface CallReceiver {

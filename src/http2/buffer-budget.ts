@@ -5,7 +5,7 @@
  * the stream that holds most, until the sum fits: one greedy peer pays, not its neighbours.
  */
 export interface BufferHolder {
-  readonly heldBytes: number;
+  readonly budgetedBytes: number;
   /** Resets the stream that holds most, or ends the connection when no stream holds anything. */
   shedLargest(): void;
 }
@@ -48,7 +48,7 @@ export class BufferBudget {
   #shedOnce(): boolean {
     let largest: BufferHolder | null = null;
     for (const holder of this.#holders) {
-      if (largest === null || holder.heldBytes > largest.heldBytes) largest = holder;
+      if (largest === null || holder.budgetedBytes > largest.budgetedBytes) largest = holder;
     }
     if (largest === null) return false;
     const before = this.#heldBytes;

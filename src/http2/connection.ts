@@ -58,6 +58,8 @@ export abstract class Connection implements FrameSink, OutputListener {
   settingsReceived = false;
   /** DATA bytes queued or unconsumed over all streams, and output the peer leaves unread. */
   heldBytes = 0;
+  /** What the streams' owners keep on their behalf, such as requests that may have to be sent again. */
+  retainedBytes = 0;
 
   protected readonly streams = new Map<number, Stream>();
   protected readonly floods: FloodGuard;
@@ -143,6 +145,7 @@ export abstract class Connection implements FrameSink, OutputListener {
     }
     this.streams.clear();
     this.heldBytesChanged(-this.heldBytes);
+    this.retainedBytesChanged(-this.retainedBytes);
     this.#budget?.leave(this);
     this.handler.onEnd(end);
   }
@@ -448,6 +451,17 @@ export abstract class Connection implements FrameSink, OutputListener {
   heldBytesChanged(bytes: number): void {
     this.heldBytes += bytes;
     if (bytes > 0 && this.heldBytes > this.limits.connectionBufferBytesMax) this.shedLargest();
+    this.#budget?.changed(bytes);
+  }
+
+  /** What counts for the process's bound. */
+  get budgetedBytes(): number {
+    return this.heldBytes + this.retainedBytes;
+  }
+
+  /** Retained bytes count for the process's bound only: many large requests at once are no fault of a client. */
+  retainedBytesChanged(bytes: number): void {
+    this.retainedBytes += bytes;
     this.#budget?.changed(bytes);
   }
 

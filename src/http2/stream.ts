@@ -69,6 +69,10 @@ export class Stream {
   unconsumedBytes = 0;
   /** Queued and not yet sent. */
   queuedBytes = 0;
+  /** Once our side has ended, the peer need not send the rest of its own (RFC 9113 §8.1). */
+  resetAfterEnd = false;
+  /** What the stream costs besides queued and unconsumed DATA. */
+  retainedBytes = 0;
   /** Set once the peer's first header section has come; a second one is its trailers. */
   headReceived = false;
   /** DATA octets the peer declared by content-length and has not sent yet; -1: it declared none. */
@@ -191,6 +195,13 @@ export class Stream {
     }
   }
 
+  /** The owner keeps `bytes` bytes until the stream ends; they count for the process's bound. */
+  retain(bytes: number): void {
+    if (this.state === "closed") return;
+    this.retainedBytes += bytes;
+    this.connection.retainedBytesChanged(bytes);
+  }
+
   /** Connection only: DATA has arrived and passed the window check. */
   received(bytes: number): void {
     this.receiveWindowBytes -= bytes;
@@ -248,8 +259,10 @@ export class Stream {
     if (this.state === "closed") return;
     this.state = "closed";
     this.connection.heldBytesChanged(-(this.queuedBytes + this.unconsumedBytes));
+    this.connection.retainedBytesChanged(-this.retainedBytes);
     this.queuedBytes = 0;
     this.unconsumedBytes = 0;
+    this.retainedBytes = 0;
     this.#queue = null;
     this.#trailersQueued = null;
     this.connection.outbound.unschedule(this);
@@ -257,8 +270,12 @@ export class Stream {
   }
 
   #localEnd(): void {
-    if (this.state === "open") this.state = "half-closed (local)";
-    else if (this.state === "half-closed (remote)") this.close();
+    if (this.state === "half-closed (remote)") {
+      this.close();
+    } else if (this.state === "open") {
+      this.state = "half-closed (local)";
+      if (this.resetAfterEnd) this.reset(ErrorCode.NO_ERROR);
+    }
   }
 
   #enqueue(bytes: Uint8Array, start: number, end: number): void {
@@ -321,12 +338,12 @@ export function connectionReset(message: string, neverProcessed: boolean): Strea
   return { code: ErrorCode.CANCEL, cause: "connection", neverProcessed, message };
 }
 
-/** The stream that holds most bytes, queued or unconsumed; null when none holds any. */
+/** The stream that holds most bytes; null when none holds any. */
 export function largestHolder(streams: Iterable<Stream>): Stream | null {
   let largest: Stream | null = null;
   let largestBytes = 0;
   for (const stream of streams) {
-    const held = stream.queuedBytes + stream.unconsumedBytes;
+    const held = stream.queuedBytes + stream.unconsumedBytes + stream.retainedBytes;
     if (held <= largestBytes) continue;
     largest = stream;
     largestBytes = held;

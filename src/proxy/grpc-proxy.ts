@@ -11,6 +11,7 @@ import { BufferBudget } from "../http2/buffer-budget.ts";
 import { HTTP2_LIMITS, STREAM_WINDOW_BYTES } from "../http2/limits.ts";
 import { defaultSettings } from "../http2/settings.ts";
 import type { Address } from "../net/address.ts";
+import { connectionsWithinFileLimit } from "../net/file-limit.ts";
 import type { Logger } from "../observe/log.ts";
 import { RateLimitedLog } from "../observe/rate-limited-log.ts";
 import { AdvertisedMemberList } from "./cluster/member-list.ts";
@@ -51,9 +52,11 @@ export function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcProxy> {
   return Promise.try(() => {
     const { log } = options;
     refuseTls(options.endpoints);
+    const budget = new BufferBudget(options.bufferBytesMax);
     const channel = new Channel({
       endpoints: options.endpoints,
       dialTimeoutMs: options.dialTimeoutMs,
+      budget,
       events: {
         onConnected: (endpoint) => log.info("connected to a member", { endpoint: endpoint.name }),
         onEndpointFailed: (endpoint, reason, news) => {
@@ -67,7 +70,7 @@ export function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcProxy> {
     };
     const port = new Port({
       address: options.listenAddress,
-      connectionsMax: options.connectionsMax,
+      connectionsMax: Math.min(options.connectionsMax, connectionsWithinFileLimit(1)),
       shared: {
         router: new Router(channel, limits, typedServices(channel, limits, options.advertiseClientUrl)),
         pages: createPages(channel, limits),
@@ -75,7 +78,7 @@ export function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcProxy> {
         log: new RateLimitedLog(log, () => performance.now()),
         http2: {
           limits: HTTP2_LIMITS,
-          budget: new BufferBudget(options.bufferBytesMax),
+          budget,
           settings: {
             ...defaultSettings(),
             concurrentStreamsMax: options.concurrentStreamsMax,

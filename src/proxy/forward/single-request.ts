@@ -18,6 +18,7 @@ import { Code, type Status } from "../../grpc/status.ts";
 import type { Upstream } from "../../grpc/upstream.ts";
 import type { HeaderField } from "../../hpack/header-field.ts";
 import {
+  CALL_BYTES,
   type ForwardLimits,
   NEVER_PROCESSED_REPEATS_MAX,
   requestTooLarge,
@@ -57,6 +58,7 @@ export class SingleRequestForward implements CallReceiver, ClientCallHandler, Ch
     this.#unary = unary;
     this.#request = new RequestMessage(limits.sendBytesMax);
     call.receiver = this;
+    call.retain(CALL_BYTES);
   }
 
   // From the client.
@@ -64,6 +66,7 @@ export class SingleRequestForward implements CallReceiver, ClientCallHandler, Ch
   onRequestBytes(bytes: Uint8Array, start: number, end: number): void {
     const problem = this.#request.add(bytes, start, end);
     this.#call.consume(end - start);
+    this.#call.retain(end - start);
     if (problem === -1) return;
     if (problem === EXTRA) {
       this.#call.finishWithStatus({ code: Code.INTERNAL, message: "the method takes one request message" });

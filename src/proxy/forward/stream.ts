@@ -6,6 +6,7 @@
  * repeated. While it waits for a connection it holds at most its stream window. The credit of each side waits for
  * the other side's socket.
  */
+import { ByteWriter } from "../../base/byte-writer.ts";
 import type { Endpoint } from "../../endpoints/endpoint.ts";
 import { memberRefusal } from "../../etcd/member-refusal.ts";
 import type { Channel, ChannelCall } from "../../grpc/channel.ts";
@@ -15,6 +16,7 @@ import type { CallReceiver, ServerCall } from "../../grpc/server-call.ts";
 import type { Upstream } from "../../grpc/upstream.ts";
 import type { HeaderField } from "../../hpack/header-field.ts";
 import {
+  CALL_BYTES,
   type ForwardLimits,
   NEVER_PROCESSED_REPEATS_MAX,
   requestTooLarge,
@@ -34,8 +36,7 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
    * The request so far; null once it cannot be sent again. Before the connection its bytes are not consumed,
    * so the client's window bounds them, later `KEPT_BYTES_MAX` does.
    */
-  #kept: Uint8Array[] | null = [];
-  #keptBytes = 0;
+  #kept: ByteWriter | null = new ByteWriter();
   #requestEnded = false;
   #neverProcessedRepeats = 0;
   /** Of this attempt. */
@@ -49,6 +50,7 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
     this.#limits = limits;
     this.#scanner = new MessageScanner(limits.sendBytesMax);
     call.receiver = this;
+    call.retain(CALL_BYTES);
     channel.begin(this);
   }
 
@@ -61,10 +63,7 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
       this.#call.finishWithStatus(requestTooLarge(tooLong, this.#limits));
       return;
     }
-    if (this.#kept !== null) {
-      this.#kept.push(bytes.slice(start, end));
-      this.#keptBytes += end - start;
-    }
+    this.#kept?.write(bytes, start, end);
     if (this.#upstreamCall !== null) this.#send(this.#upstreamCall, bytes, start, end);
   }
 
@@ -89,7 +88,7 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
   }
 
   get heldBytes(): number {
-    return this.#keptBytes;
+    return this.#kept?.length ?? 0;
   }
 
   avoids(_endpoint: Endpoint): boolean {
@@ -103,7 +102,8 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
     const upstreamCall = new ClientCall(upstream, fields, this.#limits.receiveBytesMax, this);
     this.#upstreamCall = upstreamCall;
     this.#sentBytes = 0;
-    for (const bytes of this.#kept ?? []) this.#send(upstreamCall, bytes, 0, bytes.length);
+    const kept = this.#kept;
+    if (kept !== null && kept.length > 0) this.#send(upstreamCall, kept.bytes, 0, kept.length);
     if (this.#requestEnded) upstreamCall.halfClose();
   }
 
@@ -159,7 +159,7 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
   }
 
   #send(upstreamCall: ClientCall, bytes: Uint8Array, start: number, end: number): void {
-    if (this.#keptBytes > KEPT_BYTES_MAX) this.#kept = null;
+    if (this.#kept !== null && this.#kept.length > KEPT_BYTES_MAX) this.#kept = null;
     const sentBytes = upstreamCall.sendMessageBytes(bytes, start, end, false);
     if (sentBytes > 0) this.onRequestSent(sentBytes);
   }

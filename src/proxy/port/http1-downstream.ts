@@ -6,6 +6,7 @@
  * to its own: it may be silent for a while only, longer while an answer is under way.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { Socket } from "bun";
 import { isGrpcContentType } from "../../grpc/call-head.ts";
@@ -20,6 +21,7 @@ const HEADER_BYTES_MAX = 16 * 1024;
 
 export class Http1Side {
   readonly #server: Server;
+  readonly #downstreams = new WeakMap<Duplex, Http1Downstream>();
 
   constructor(router: Router, pages: ServePage) {
     const connect = connectNodeAdapter({
@@ -32,6 +34,7 @@ export class Http1Side {
       },
     });
     this.#server = createServer({ maxHeaderSize: HEADER_BYTES_MAX }, (request, response) => {
+      this.#downstreams.get(request.socket)?.onExchange(request, response);
       if (isGrpcContentType(request.headers["content-type"])) refuseGrpc(response);
       else connect(request, response);
     });
@@ -40,6 +43,7 @@ export class Http1Side {
   /** Takes over a connection whose first bytes are `first`. */
   accept(socket: Socket<unknown>, first: Uint8Array): Http1Downstream {
     const connection = new Http1Downstream(socket);
+    this.#downstreams.set(connection.duplex, connection);
     this.#server.emit("connection", connection.duplex);
     connection.onData(first);
     return connection;
@@ -49,13 +53,27 @@ export class Http1Side {
 export class Http1Downstream {
   readonly duplex: SocketDuplex;
   readonly #socket: Socket<unknown>;
-  #silence: ReturnType<typeof setTimeout>;
+  readonly #silence: ReturnType<typeof setTimeout>;
+  /** The request that is being received or answered. */
+  #exchange: { readonly request: IncomingMessage; readonly response: ServerResponse } | null = null;
 
   constructor(socket: Socket<unknown>) {
     this.#socket = socket;
     this.duplex = new SocketDuplex(socket);
     this.duplex.on("error", () => {}); // The close that follows is what matters.
-    this.#silence = setTimeout(() => this.#socket.terminate(), SILENCE_MS);
+    this.#silence = setTimeout(() => this.#onSilence(), SILENCE_MS);
+  }
+
+  onExchange(request: IncomingMessage, response: ServerResponse): void {
+    this.#exchange = { request, response };
+  }
+
+  /** A client that waits for its answer may be silent for as long as that takes. */
+  #onSilence(): void {
+    const exchange = this.#exchange;
+    const answering = exchange !== null && exchange.request.complete && !exchange.response.writableFinished;
+    if (answering) this.#silence.refresh();
+    else this.#socket.terminate();
   }
 
   onData(chunk: Uint8Array): void {

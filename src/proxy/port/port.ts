@@ -42,7 +42,7 @@ export class Port {
         },
         error: (socket, error) => {
           shared.log.write("error", "unexpected", "unexpected error on a client's connection", {
-            peer: `${socket.remoteAddress}:${socket.remotePort}`,
+            peer: socket.data.peer,
             error: error.stack ?? error.message,
           });
           socket.terminate();
@@ -83,6 +83,8 @@ type Speaks =
 
 class PortConnection extends DeadlineEntry {
   readonly deadlineMs: number;
+  /** The client's address, for logs; a closed socket no longer knows it. */
+  readonly peer: string;
   readonly #socket: Socket<PortConnection>;
   readonly #shared: Downstreams;
   readonly #deadlines: DeadlineTimer;
@@ -92,6 +94,7 @@ class PortConnection extends DeadlineEntry {
   constructor(socket: Socket<PortConnection>, shared: Downstreams, http1: Http1Side) {
     super();
     this.#socket = socket;
+    this.peer = `${socket.remoteAddress}:${socket.remotePort}`;
     this.#shared = shared;
     this.#http1 = http1;
     this.#deadlines = shared.deadlines;
@@ -148,7 +151,7 @@ class PortConnection extends DeadlineEntry {
     if (speaks.protocol === "http1") return;
     if (speaks.protocol === "http2" && speaks.downstream.connection.settingsReceived) return;
     this.#shared.log.write("warn", "preface", "a client said too little in time", {
-      peer: `${this.#socket.remoteAddress}:${this.#socket.remotePort}`,
+      peer: this.peer,
     });
     this.terminate();
   }
