@@ -13,7 +13,7 @@ import type { Logger } from "../observe/log.ts";
 import { GatewayConnection } from "./connection.ts";
 import type { GatewayStats } from "./gateway-stats.ts";
 import { LoopGuard } from "./loop-guard.ts";
-import { addressesOf, ownAddressTest } from "./own-address.ts";
+import { addressesOf, ownAddressTest } from "../endpoints/own-address.ts";
 import type { PipeEnd } from "./pipe.ts";
 import { ThrottledLine } from "./throttled-line.ts";
 import { Upstream } from "./upstream.ts";

@@ -44,21 +44,18 @@ export class Http2ServerCall extends DeadlineEntry implements ServerCall, Stream
     if (this.finished) return;
     this.#finish();
     this.#stream.sendTrailers(fields);
-    this.#release();
   }
 
   finishWithHead(fields: readonly HeaderField[]): void {
     if (this.finished) return;
     this.#finish();
     this.#stream.sendHeaders(fields, true);
-    this.#release();
   }
 
   finish(): void {
     if (this.finished) return;
     this.#finish();
     this.#stream.sendEnd();
-    this.#release();
   }
 
   finishWithStatus(status: Status): void {
@@ -79,11 +76,6 @@ export class Http2ServerCall extends DeadlineEntry implements ServerCall, Stream
     this.#stream.resetAfterEnd = true;
     this.receiver = NO_RECEIVER;
     this.#deadlines.remove(this);
-  }
-
-  /** Nobody takes the rest of a request that is answered: once the answer has left, its stream goes (RFC 9113 §8.1). */
-  #release(): void {
-    if (this.#stream.localEnded && !this.#stream.closed) this.#stream.reset(ErrorCode.NO_ERROR);
   }
 
   override onDeadline(): void {
@@ -111,7 +103,6 @@ export class Http2ServerCall extends DeadlineEntry implements ServerCall, Stream
 
   onSent(bytes: number): void {
     this.receiver.onAnswerSent(bytes);
-    if (this.finished) this.#release();
   }
 
   onReset(reset: StreamReset): void {

@@ -10,8 +10,10 @@ import { connectTransport } from "../grpc/connect-transport.ts";
 import { BufferBudget } from "../http2/buffer-budget.ts";
 import { HTTP2_LIMITS, STREAM_WINDOW_BYTES } from "../http2/limits.ts";
 import { defaultSettings } from "../http2/settings.ts";
-import type { Address } from "../net/address.ts";
+import { findOwnEndpoint } from "../endpoints/own-address.ts";
+import { type Address, formatAddress } from "../net/address.ts";
 import { connectionsWithinFileLimit } from "../net/file-limit.ts";
+import { createResolver } from "../net/resolver.ts";
 import type { Logger } from "../observe/log.ts";
 import { RateLimitedLog } from "../observe/rate-limited-log.ts";
 import { AdvertisedMemberList } from "./cluster/member-list.ts";
@@ -48,49 +50,48 @@ const DRAIN_MS = 1000;
 const DRAIN_POLL_MS = 10;
 
 /** Starts to serve. Does not wait for a member: calls do. @throws EndpointError, ListenError */
-export function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcProxy> {
-  return Promise.try(() => {
-    const { log } = options;
-    refuseTls(options.endpoints);
-    const budget = new BufferBudget(options.bufferBytesMax);
-    const channel = new Channel({
-      endpoints: options.endpoints,
-      dialTimeoutMs: options.dialTimeoutMs,
-      budget,
-      events: {
-        onConnected: (endpoint) => log.info("connected to a member", { endpoint: endpoint.name }),
-        onEndpointFailed: (endpoint, reason, news) => {
-          if (news) log.warn("a member cannot be used", { endpoint: endpoint.name, reason });
-        },
+export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcProxy> {
+  const { log } = options;
+  refuseTls(options.endpoints);
+  await refuseOwnAddress(options.endpoints, options.listenAddress);
+  const budget = new BufferBudget(options.bufferBytesMax);
+  const channel = new Channel({
+    endpoints: options.endpoints,
+    dialTimeoutMs: options.dialTimeoutMs,
+    budget,
+    events: {
+      onConnected: (endpoint) => log.info("connected to a member", { endpoint: endpoint.name }),
+      onEndpointFailed: (endpoint, reason, news) => {
+        if (news) log.warn("a member cannot be used", { endpoint: endpoint.name, reason });
       },
-    });
-    const limits: ForwardLimits = {
-      sendBytesMax: options.sendBytesMax,
-      receiveBytesMax: options.receiveBytesMax,
-    };
-    const port = new Port({
-      address: options.listenAddress,
-      connectionsMax: Math.min(options.connectionsMax, connectionsWithinFileLimit(1)),
-      shared: {
-        router: new Router(channel, limits, typedServices(channel, limits, options.advertiseClientUrl)),
-        pages: createPages(channel, limits),
-        deadlines: new DeadlineTimer(),
-        log: new RateLimitedLog(log, () => performance.now()),
-        http2: {
-          limits: HTTP2_LIMITS,
-          budget,
-          settings: {
-            ...defaultSettings(),
-            concurrentStreamsMax: options.concurrentStreamsMax,
-            initialWindowBytes: STREAM_WINDOW_BYTES,
-            headerListBytesMax: HTTP2_LIMITS.headerListBytesMax,
-          },
-        },
-      },
-    });
-    channel.connect();
-    return { address: port.address, close: () => stop(port, channel) };
+    },
   });
+  const limits: ForwardLimits = {
+    sendBytesMax: options.sendBytesMax,
+    receiveBytesMax: options.receiveBytesMax,
+  };
+  const port = new Port({
+    address: options.listenAddress,
+    connectionsMax: Math.min(options.connectionsMax, connectionsWithinFileLimit(1)),
+    shared: {
+      router: new Router(channel, limits, typedServices(channel, limits, options.advertiseClientUrl)),
+      pages: createPages(channel, limits),
+      deadlines: new DeadlineTimer(),
+      log: new RateLimitedLog(log, () => performance.now()),
+      http2: {
+        limits: HTTP2_LIMITS,
+        budget,
+        settings: {
+          ...defaultSettings(),
+          concurrentStreamsMax: options.concurrentStreamsMax,
+          initialWindowBytes: STREAM_WINDOW_BYTES,
+          headerListBytesMax: HTTP2_LIMITS.headerListBytesMax,
+        },
+      },
+    },
+  });
+  channel.connect();
+  return { address: port.address, close: () => stop(port, channel) };
 }
 
 /** The methods the proxy answers itself. */
@@ -125,4 +126,14 @@ function refuseTls(endpoints: readonly Endpoint[]): void {
       `not supported yet: --endpoints https://${endpoint.name} (TLS towards members); write http:// where the member serves plain text`,
     );
   }
+}
+
+/** A proxy in front of itself would forward each call for ever. */
+async function refuseOwnAddress(endpoints: readonly Endpoint[], listening: Address): Promise<void> {
+  const own = await findOwnEndpoint(endpoints, listening, createResolver());
+  if (own === undefined) return;
+  throw new EndpointError(
+    `--endpoints ${own.name} should not resolve to the proxy's own --listen-addr ${formatAddress(listening)}: ` +
+      "name the etcd members instead, or choose another --listen-addr",
+  );
 }

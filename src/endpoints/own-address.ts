@@ -1,12 +1,12 @@
-// Whether an address is the gateway's own: an endpoint that leads back to it would be a loop without end.
+// Whether an address is the proxy's own: an endpoint that leads back to it would be a loop without end.
 //
-// Stands between the listen address and the endpoints. On every interface the gateway has all addresses of this
+// Stands between the listen address and the endpoints. On every interface a proxy has all addresses of this
 // machine; and dialling 0.0.0.0 or :: reaches the loopback address.
 import { isIPv4 } from "node:net";
 import { networkInterfaces } from "node:os";
-import type { Endpoint } from "../endpoints/endpoint.ts";
-import { isIpLiteral } from "../net/address.ts";
+import { type Address, isIpLiteral } from "../net/address.ts";
 import type { DnsResolver } from "../net/resolver.ts";
+import type { Endpoint } from "./endpoint.ts";
 
 /** A test for the addresses under which something that listens on `hostname` is reached. */
 export async function ownAddressTest(
@@ -24,6 +24,21 @@ export async function ownAddressTest(
     const target = dialled(address);
     return own.has(target) || isLoopback(target);
   };
+}
+
+/** The first of `endpoints` that leads back to `listening`, whose port is known; undefined when none does. */
+export async function findOwnEndpoint(
+  endpoints: readonly Endpoint[],
+  listening: Address,
+  resolver: DnsResolver,
+): Promise<Endpoint | undefined> {
+  const suspects = endpoints.filter(({ port }) => port === listening.port);
+  if (suspects.length === 0) return undefined;
+  const isOwn = await ownAddressTest(listening.hostname, resolver);
+  for (const endpoint of suspects) {
+    if ((await addressesOf(endpoint.hostname, resolver)).some(isOwn)) return endpoint;
+  }
+  return undefined;
 }
 
 /** The addresses of an endpoint's host; none where it does not resolve now. */
