@@ -18,6 +18,8 @@ export class CallHead {
   readonly contentType: string;
   /** What the client gave the call, in milliseconds; `Infinity` when nothing. */
   readonly timeoutMs: number;
+  /** Why the call cannot be served as it is, "" when it can. */
+  readonly problem: string;
   /** The fields as they came, without pseudo-header fields. */
   readonly metadata: readonly HeaderField[];
   #authority = "";
@@ -28,8 +30,9 @@ export class CallHead {
     this.metadata = fields.filter(({ name }) => !name.startsWith(":"));
     this.contentType = this.value("content-type") ?? "application/grpc";
     const timeout = this.value("grpc-timeout");
-    this.timeoutMs =
-      timeout === undefined ? Number.POSITIVE_INFINITY : (parseTimeout(timeout) ?? Number.POSITIVE_INFINITY);
+    const timeoutMs = timeout === undefined ? Number.POSITIVE_INFINITY : parseTimeout(timeout);
+    this.timeoutMs = timeoutMs ?? Number.POSITIVE_INFINITY;
+    this.problem = timeoutMs === undefined ? `malformed grpc-timeout: ${JSON.stringify(timeout)}` : "";
   }
 
   static ofRequest(head: RequestHead): CallHead {

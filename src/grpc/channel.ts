@@ -259,9 +259,11 @@ export class Channel implements UpstreamOwner {
       this.#coming = null;
       this.#next = [];
       this.#backoff.reset();
-      for (const old of [this.#current, ...this.#extras]) old?.retire();
+      // Idle connections end as they retire: by then they must be nobody's.
+      const before = [this.#current, ...this.#extras];
       this.#extras = [];
       this.#current = upstream;
+      for (const old of before) old?.retire();
       this.#choice.succeeded(upstream.endpoint);
       this.#events.onConnected(upstream.endpoint);
     }

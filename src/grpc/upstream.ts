@@ -59,7 +59,7 @@ export class Upstream implements ClientConnectionHandler {
     this.#firstStreamId = firstStreamId;
     this.#dial = dialer.start(endpoint, null, {
       dialled: (socket) => this.#onDialled(socket),
-      dialFailed: (error: DialError) => this.#fail(error.message),
+      dialFailed: (error: DialError) => this.#fail(error.detail),
     });
   }
 

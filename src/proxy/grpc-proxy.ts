@@ -47,7 +47,6 @@ export interface GrpcProxy {
 
 /** How long calls under way may take to end when the proxy stops. */
 const DRAIN_MS = 1000;
-const DRAIN_POLL_MS = 10;
 
 /** Starts to serve. Does not wait for a member: calls do. @throws EndpointError, ListenError */
 export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcProxy> {
@@ -112,9 +111,7 @@ function typedServices(channel: Channel, limits: ForwardLimits, advertiseClientU
 }
 
 async function stop(port: Port, channel: Channel): Promise<void> {
-  port.drain();
-  const until = performance.now() + DRAIN_MS;
-  while (port.connectionsOpen > 0 && performance.now() < until) await Bun.sleep(DRAIN_POLL_MS);
+  await Promise.race([port.drain(), Bun.sleep(DRAIN_MS)]);
   port.close();
   channel.close();
 }

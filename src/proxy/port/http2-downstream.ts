@@ -9,6 +9,7 @@ import { CallHead, isGrpcContentType } from "../../grpc/call-head.ts";
 import { Http2ServerCall } from "../../grpc/http2-server-call.ts";
 import { Http2Socket } from "../../grpc/http2-socket.ts";
 import { NO_RECEIVER } from "../../grpc/server-call.ts";
+import { Code } from "../../grpc/status.ts";
 import { serveUniversal } from "../../grpc/universal-server.ts";
 import { headerField } from "../../hpack/header-field.ts";
 import type { ConnectionEnd, ConnectionOptions } from "../../http2/connection-handler.ts";
@@ -52,8 +53,9 @@ export class Http2Downstream implements ServerConnectionHandler {
     const kind = this.#kindOf(head);
     const call = new Http2ServerCall(stream, kind.head, this.#shared.deadlines);
     stream.handler = call;
-    if (kind.grpc) this.#shared.router.serve(call);
-    else this.#serveOther(call, head);
+    if (!kind.grpc) this.#serveOther(call, head);
+    else if (kind.head.problem === "") this.#shared.router.serve(call);
+    else call.finishWithStatus({ code: Code.INTERNAL, message: kind.head.problem });
     if (endStream) call.receiver.onRequestEnd();
   }
 

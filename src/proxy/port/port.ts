@@ -20,6 +20,7 @@ export interface PortOptions {
 export class Port {
   readonly #listener: Listener;
   readonly #connections = new Set<PortConnection>();
+  #onEmpty = (): void => {};
 
   /** Listens. @throws ListenError */
   constructor(options: PortOptions) {
@@ -39,6 +40,7 @@ export class Port {
         close: (socket, error) => {
           this.#connections.delete(socket.data);
           socket.data.onClose(error);
+          if (this.#connections.size === 0) this.#onEmpty();
         },
         error: (socket, error) => {
           shared.log.write("error", "unexpected", "unexpected error on a client's connection", {
@@ -56,14 +58,18 @@ export class Port {
     return formatAddress(this.#listener.address);
   }
 
-  get connectionsOpen(): number {
-    return this.#listener.connectionsOpen;
-  }
-
-  /** Takes no more connections; HTTP/2 clients are told to finish what they have begun. */
-  drain(): void {
+  /**
+   * Takes no more connections; HTTP/2 clients are told to finish what they have begun. Resolves when no
+   * connection is left.
+   */
+  drain(): Promise<void> {
     this.#listener.stop();
+    const empty = new Promise<void>((resolve) => {
+      this.#onEmpty = resolve;
+    });
+    if (this.#connections.size === 0) this.#onEmpty();
     for (const connection of this.#connections) connection.drain();
+    return empty;
   }
 
   /** Ends what is still open. */
