@@ -1,31 +1,57 @@
 /**
  * `/metrics`: the metrics page of a member, the one in use first, another when that does not answer.
+ *
+ * Asked with `node:http`, not `fetch`: that would follow HTTP_PROXY from the environment, and a member is never
+ * behind a web proxy.
  */
+import { get } from "node:http";
 import type { Endpoint } from "../../endpoints/endpoint.ts";
 import { type Page, textPage } from "./page.ts";
 
-const FETCH_TIMEOUT_MS = 3000;
+const TIMEOUT_MS = 3000;
+/** A member's page is a few hundred KiB; more is no metrics page. */
+const PAGE_BYTES_MAX = 16 * 1024 * 1024;
 
 /** `endpoints` in the order to ask them. */
 export async function memberMetricsPage(endpoints: readonly Endpoint[]): Promise<Page> {
   const reasons: string[] = [];
   for (const endpoint of endpoints) {
     try {
-      const answer = await fetch(`http://${endpoint.name}/metrics`, {
-        signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
-        redirect: "manual",
-      });
-      if (answer.status === 200) {
-        return {
-          status: 200,
-          contentType: answer.headers.get("content-type") ?? "text/plain; version=0.0.4",
-          body: await answer.bytes(),
-        };
-      }
-      reasons.push(`${endpoint.name}: HTTP status ${answer.status}`);
+      return await fetchPage(endpoint);
     } catch (error) {
       reasons.push(`${endpoint.name}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
   return textPage(502, `no member answered for its metrics\n${reasons.join("\n")}\n`);
+}
+
+/** Rejects unless the member answers 200 with a page in time. */
+function fetchPage({ hostname, port }: Endpoint): Promise<Page> {
+  return new Promise((resolve, reject) => {
+    const timeout = AbortSignal.timeout(TIMEOUT_MS);
+    const options = { hostname, port, path: "/metrics", agent: false, signal: timeout };
+    const request = get(options, (answer) => {
+      const pieces: Uint8Array[] = [];
+      let bytes = 0;
+      answer.on("data", (piece: Uint8Array) => {
+        bytes += piece.length;
+        pieces.push(piece);
+        if (bytes > PAGE_BYTES_MAX) request.destroy(new Error(`more than ${PAGE_BYTES_MAX} bytes`));
+      });
+      answer.on("error", reject);
+      answer.on("end", () => {
+        if (answer.statusCode !== 200) reject(new Error(`HTTP status ${answer.statusCode}`));
+        else {
+          resolve({
+            status: 200,
+            contentType: answer.headers["content-type"] ?? "text/plain; version=0.0.4",
+            body: Buffer.concat(pieces),
+          });
+        }
+      });
+    });
+    request.on("error", (error) => {
+      reject(timeout.aborted ? new Error(`no answer within ${TIMEOUT_MS} ms`) : error);
+    });
+  });
 }
