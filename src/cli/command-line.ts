@@ -5,7 +5,7 @@
  * Invariant: words either become exactly one invocation, or throw a CommandLineError with the one line that says why.
  */
 import { Command, CommanderError } from "commander";
-import { CommandLineError, quoted, usageError } from "./command-line-error.ts";
+import { type CommandLineError, quoted, usageError } from "./command-line-error.ts";
 import type { FlagDefinition } from "./flag-definition.ts";
 import { type GatewayFlags, gatewayFlags } from "./gateway-flags.ts";
 import { readGoStyleWords } from "./go-style-words.ts";

@@ -11,6 +11,9 @@ import type { CallHead } from "./call-head.ts";
 import { type CallReceiver, NO_RECEIVER, type ServerCall } from "./server-call.ts";
 import { Code, type Status, statusTrailers, trailersOnly } from "./status.ts";
 
+/** Request bytes taken in behind an answer that did not wait for them. */
+const DISCARDED_BYTES_MAX = 1024 * 1024;
+
 export class Http2ServerCall extends DeadlineEntry implements ServerCall, StreamHandler {
   readonly head: CallHead;
   readonly deadlineMs: number;
@@ -18,14 +21,19 @@ export class Http2ServerCall extends DeadlineEntry implements ServerCall, Stream
   finished = false;
   readonly #stream: Stream;
   readonly #deadlines: DeadlineTimer;
+  readonly #grpc: boolean;
   #headSent = false;
+  /** Request bytes that came after the answer. */
+  #discardedBytes = 0;
 
-  constructor(stream: Stream, head: CallHead, deadlines: DeadlineTimer) {
+  /** `grpc`: the caller speaks gRPC, not another protocol over HTTP/2. */
+  constructor(stream: Stream, head: CallHead, deadlines: DeadlineTimer, grpc: boolean) {
     super();
     this.head = head;
     this.deadlineMs = stream.connection.nowMs + head.timeoutMs;
     this.#stream = stream;
     this.#deadlines = deadlines;
+    this.#grpc = grpc;
     if (this.deadlineMs !== Number.POSITIVE_INFINITY) deadlines.add(this);
   }
 
@@ -73,7 +81,9 @@ export class Http2ServerCall extends DeadlineEntry implements ServerCall, Stream
 
   #finish(): void {
     this.finished = true;
-    this.#stream.resetAfterEnd = true;
+    // A gRPC client that has its status stops sending. Some HTTP clients (curl 7) take the reset for a failure:
+    // what they still send is taken in and dropped, up to a bound.
+    if (this.#grpc) this.#stream.resetAfterEnd = true;
     this.receiver = NO_RECEIVER;
     this.#deadlines.remove(this);
   }
@@ -92,9 +102,19 @@ export class Http2ServerCall extends DeadlineEntry implements ServerCall, Stream
   onResponse(): void {}
 
   onData(bytes: Uint8Array, start: number, end: number, endStream: boolean): void {
+    if (this.finished) {
+      this.#discard(end - start);
+      return;
+    }
     const receiver = this.receiver;
     if (end > start) receiver.onRequestBytes(bytes, start, end);
     if (endStream) receiver.onRequestEnd();
+  }
+
+  #discard(bytes: number): void {
+    this.#discardedBytes += bytes;
+    if (this.#discardedBytes > DISCARDED_BYTES_MAX) this.#stream.reset(ErrorCode.NO_ERROR);
+    else this.#stream.consume(bytes);
   }
 
   onTrailers(): void {

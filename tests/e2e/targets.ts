@@ -4,7 +4,7 @@
  * One cluster of three members for each test file, started once. A case is registered for all targets and must
  * pass on `direct` first; one that cannot hold through a proxy is left out there and says why in its name.
  */
-import { afterAll, beforeAll, test } from "bun:test";
+import { afterAll, beforeAll, setDefaultTimeout, test } from "bun:test";
 import { type EtcdCluster, startEtcdCluster } from "../harness/etcd-cluster.ts";
 import {
   ensureBuilt,
@@ -19,6 +19,8 @@ const TARGET_NAMES: readonly TargetName[] = ["direct", "gateway", "grpcProxy"];
 
 const START_MS = 120_000;
 const STOP_MS = 30_000;
+/** A case that has not ended by then hangs. */
+const CASE_MS = 60_000;
 
 /** Where a client connects to. */
 export interface Target {
@@ -104,6 +106,7 @@ function started<Part>(part: Part | null): Part {
 
 /** Starts the targets before the first test of this file, and stops them after the last. */
 export function useTargets(options: TargetsOptions = {}): Targets {
+  setDefaultTimeout(CASE_MS);
   const targets = new Targets();
   beforeAll(() => targets.start(options), START_MS);
   afterAll(() => targets.stop(), STOP_MS);

@@ -16,6 +16,13 @@ export interface ChildOptions {
   readonly stdin?: Uint8Array;
 }
 
+export interface CommandOptions extends ChildOptions {
+  /** How long the command may take. The default is less than a test's, whose end kills all children. */
+  readonly deadlineMs?: number;
+}
+
+const COMMAND_DEADLINE_MS = 45_000;
+
 export type PipedChild = Bun.Subprocess<"ignore" | Uint8Array, "pipe", "pipe">;
 export type LoggedChild = Bun.Subprocess<"ignore", number, number>;
 
@@ -75,16 +82,29 @@ export function spawnLogged(command: readonly string[], logFile: string): Logged
   }
 }
 
-/** Runs `command` to its end. Never fails on an exit status: that is in the result. */
+/**
+ * Runs `command` to its end. Never fails on an exit status: that is in the result.
+ *
+ * @throws Error with its output when it has not ended by the deadline; it is killed then.
+ */
 export async function runCommand(
   command: readonly string[],
-  options: ChildOptions = {},
+  options: CommandOptions = {},
 ): Promise<CommandResult> {
   const child = spawnPiped(command, options);
+  const deadlineMs = options.deadlineMs ?? COMMAND_DEADLINE_MS;
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    child.kill("SIGKILL");
+  }, deadlineMs);
   const [stdout, stderr, code] = await Promise.all([
     new Response(child.stdout).text(),
     new Response(child.stderr).text(),
     child.exited,
   ]);
+  clearTimeout(timer);
+  if (late)
+    throw new Error(`${command.join(" ")} ran longer than ${deadlineMs} ms; it wrote:\n${stdout}${stderr}`);
   return { stdout, stderr, code };
 }

@@ -24,6 +24,9 @@ export interface CallOptions {
   readonly timeoutMs?: number;
 }
 
+/** A unary call without a deadline of its own is given up by then: sooner than a test, so that it is named. */
+const GIVE_UP_MS = 45_000;
+
 /** Everything that one unary call brought. */
 export interface UnaryAnswer<Message> {
   readonly message: Message;
@@ -100,10 +103,18 @@ export class GrpcClient implements Disposable {
         metadataOf(options),
         grpcOptions(options),
         (error, answer) => {
+          clearTimeout(timer);
           if (error !== null) return reject(error);
           message = answer;
           settle();
         },
+      );
+      const timer = setTimeout(
+        () => {
+          reject(new Error(`${path} is unanswered after ${GIVE_UP_MS} ms`));
+          call.cancel();
+        },
+        Math.max(GIVE_UP_MS, (options.timeoutMs ?? 0) * 2),
       );
       call.on("metadata", (received: grpc.Metadata) => {
         headers = received;

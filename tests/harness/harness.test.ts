@@ -1,6 +1,6 @@
 /** The harness itself: what the end-to-end suites take for granted about it. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, rmdirSync } from "node:fs";
 import { status } from "@grpc/grpc-js";
 import { create } from "@bufbuild/protobuf";
 import { KV } from "../../src/gen/etcdserverpb/kv_pb.ts";
@@ -137,6 +137,23 @@ test("children end with a runner that is killed", async () => {
   expect(existsSync(`/proc/${pid}`)).toBe(true);
   runner.kill("SIGKILL");
   await waitFor(`process ${pid} to end`, () => !existsSync(`/proc/${pid}`));
+});
+
+test("a command that does not end is killed, and named", async () => {
+  const endless = runCommand(["sh", "-c", "exec sleep 600"], { deadlineMs: 500 });
+  await expect(endless).rejects.toThrow(/sleep 600 ran longer than 500 ms; it wrote:/);
+});
+
+test("a folder whose owner was killed is removed by the next runner", async () => {
+  const module = JSON.stringify(`${import.meta.dir}/temporary-folder.ts`);
+  const script = `const { TemporaryFolder } = await import(${module}); console.log(new TemporaryFolder("orphan").path);`;
+  const make = async (): Promise<string> =>
+    (await runCommand([process.execPath, "-e", script])).stdout.trim();
+  const orphan = await make();
+  expect(existsSync(orphan)).toBe(true);
+  const next = await make();
+  expect([existsSync(orphan), existsSync(next)]).toEqual([false, true]);
+  rmdirSync(next);
 });
 
 test("children do not see etcd's variables of the runner", async () => {

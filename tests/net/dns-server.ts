@@ -1,6 +1,6 @@
 // A real DNS server on loopback: dnsmasq, with only the records that a test gives it.
-import { createSocket } from "node:dgram";
 import { createResolver } from "../../src/net/resolver.ts";
+import { freePorts } from "../harness/free-ports.ts";
 
 export interface DnsServer {
   /** `address:port`, as resolvers take it. */
@@ -8,11 +8,26 @@ export interface DnsServer {
   stop(): Promise<void>;
 }
 
+/** Starts over on another port when somebody else was faster to take the first. */
+const STARTS_MAX = 5;
+
 /** Starts dnsmasq with `--srv-host=…` and `--host-record=…` options, or any other of its own. */
 export async function startDnsServer(...records: string[]): Promise<DnsServer> {
   const program = Bun.which("dnsmasq", { PATH: `${process.env["PATH"] ?? ""}:/usr/sbin` });
   if (program === null) throw new Error("dnsmasq is missing: install the package dnsmasq-base");
-  const port = await freePort();
+  let problem = "";
+  for (let starts = 0; starts < STARTS_MAX; starts++) {
+    const started = await startOnFreePort(program, records);
+    if (typeof started !== "string") return started;
+    problem = started;
+    if (!problem.includes("Address already in use")) break;
+  }
+  throw new Error(`dnsmasq ended: ${problem}`);
+}
+
+/** The server, or what dnsmasq said when it ended instead. */
+async function startOnFreePort(program: string, records: readonly string[]): Promise<DnsServer | string> {
+  const [port] = freePorts(1);
   const child = Bun.spawn({
     cmd: [
       program,
@@ -43,13 +58,5 @@ export async function startDnsServer(...records: string[]): Promise<DnsServer> {
       };
     }
   }
-  throw new Error(`dnsmasq ended: ${await new Response(child.stderr).text()}`);
-}
-
-async function freePort(): Promise<number> {
-  const socket = createSocket("udp4");
-  await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
-  const { port } = socket.address();
-  await new Promise<void>((resolve) => socket.close(resolve));
-  return port;
+  return await new Response(child.stderr).text();
 }

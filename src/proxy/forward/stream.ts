@@ -23,8 +23,8 @@ import {
   TOO_MANY_WAITING,
 } from "./forward-limits.ts";
 
-/** Request bytes kept until the answer begins: the first message of a watch, a heartbeat. */
-const KEPT_BYTES_MAX = 64 * 1024;
+/** Request bytes kept until the answer begins: enough for the first message of a watch, or a heartbeat. */
+const KEPT_BYTES_MAX = 4 * 1024;
 
 export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCall {
   readonly #call: ServerCall;

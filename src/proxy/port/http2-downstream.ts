@@ -51,7 +51,7 @@ export class Http2Downstream implements ServerConnectionHandler {
 
   onRequest(stream: Stream, head: RequestHead, endStream: boolean): void {
     const kind = this.#kindOf(head);
-    const call = new Http2ServerCall(stream, kind.head, this.#shared.deadlines);
+    const call = new Http2ServerCall(stream, kind.head, this.#shared.deadlines, kind.grpc);
     stream.handler = call;
     if (!kind.grpc) this.#serveOther(call, head);
     else if (kind.head.problem === "") this.#shared.router.serve(call);

@@ -75,8 +75,15 @@ export class Transcript {
   #normalise(value: JsonValue, varying: Readonly<Record<string, string>>): JsonValue {
     if (Array.isArray(value)) return value.map((item) => this.#normalise(item, varying));
     if (typeof value !== "object" || value === null) return value;
+    // The id of a member is made from the time at which it was added: one that has not started (it has no name
+    // yet) is the case's own. Members come in the order of their ids.
+    const ownMember = "peerURLs" in value && value["name"] === "";
     return Object.fromEntries(
       Object.entries(value).map(([name, field]) => {
+        if (name === "ID" && ownMember) return [name, "<ID>"];
+        if (name === "members" && Array.isArray(field)) {
+          return [name, field.map((member) => this.#normalise(member, varying)).toSorted(byPeerUrls)];
+        }
         if (name in varying) return [name, isZero(field) ? field : `<${name}>`];
         if (REVISIONS.has(name) && typeof field === "string") return [name, this.#distance(field)];
         return [name, this.#normalise(field, varying)];
@@ -89,6 +96,14 @@ export class Transcript {
     const distance = BigInt(revision) - this.#baseRevision;
     return revision === "0" || distance < 0n ? revision : `base + ${distance}`;
   }
+}
+
+function byPeerUrls(one: JsonValue, other: JsonValue): number {
+  return peerUrls(one).localeCompare(peerUrls(other));
+}
+
+function peerUrls(member: JsonValue): string {
+  return JSON.stringify((member as { readonly peerURLs: JsonValue }).peerURLs);
 }
 
 function isZero(field: JsonValue): boolean {

@@ -32,8 +32,7 @@ export const watchCases: readonly MethodCase[] = [
       const { watchId } = await watch.heard();
       watch.send({ requestUnion: { case: "cancelRequest", value: { watchId } } });
       await watch.heard();
-      watch.halfClose();
-      await watch.over();
+      watch.cancel();
     },
   },
   {
@@ -53,8 +52,7 @@ export const watchCases: readonly MethodCase[] = [
       await watch.heard();
       watch.send({ requestUnion: { case: "createRequest", value } }); // its id is taken
       await watch.heard();
-      watch.halfClose();
-      await watch.over();
+      watch.cancel();
     },
   },
   {
@@ -67,8 +65,7 @@ export const watchCases: readonly MethodCase[] = [
       watch.send({ requestUnion: { case: "createRequest", value: { ...RANGE, startRevision } } });
       await watch.heard();
       await watch.heard();
-      watch.halfClose();
-      await watch.over();
+      watch.cancel();
     },
   },
   {
@@ -80,17 +77,20 @@ export const watchCases: readonly MethodCase[] = [
       await watch.heard();
       watch.send({ requestUnion: { case: "progressRequest", value: {} } });
       await watch.heard();
-      watch.halfClose();
-      await watch.over();
+      watch.cancel();
     },
   },
   {
-    name: "A watch stream without a request ends with its client's half-close",
+    name: "a watch goes on when its client has sent its last request",
     covers: [Watch.method.watch],
     async run(side) {
       const watch = side.bidirectional(Watch.method.watch);
+      watch.send({ requestUnion: { case: "createRequest", value: RANGE } });
       watch.halfClose();
-      await watch.over();
+      await watch.heard();
+      await changes(side);
+      for (let events = 0; events < 3; ) events += (await watch.heard()).events.length;
+      watch.cancel();
     },
   },
 ];

@@ -1,0 +1,47 @@
+/**
+ * A load that is put on several contenders in turn, so that they can be compared.
+ *
+ * An operation is a request, a connection or a gigabyte (10^9 bytes).
+ */
+import type { Latency } from "./h2load-output.ts";
+import type { Part } from "./options.ts";
+
+export type Operation = "request" | "connection" | "GB";
+
+/** Who is measured: nothing in between, etcd's own proxy, this project's, and what they are held against. */
+export type ContenderName = "direct" | "etcd" | "ours" | "haproxy" | "floor" | "cached floor";
+
+export interface Contender {
+  readonly name: ContenderName;
+  /** `host:port` where the load goes. */
+  readonly address: string;
+  /** The proxy's process; absent when there is none in between. */
+  readonly pid?: number;
+  /** Bytes of each answer, prefix and message, where they are not to be those of etcd's answer of now. */
+  readonly answerBytes?: number;
+}
+
+/** One load, run to its end. */
+export interface LoadResult {
+  readonly operations: number;
+  readonly elapsedSeconds: number;
+  /** Of single operations; absent where they are not told apart. */
+  readonly latency?: Latency;
+}
+
+export interface Measurement {
+  /** Its name in the file of results and in the targets. */
+  readonly id: string;
+  readonly title: string;
+  readonly part: Part;
+  readonly operation: Operation;
+  readonly contenders: readonly Contender[];
+  /** The process behind all of them. */
+  readonly serverPid: number;
+  /** Enough operations to guess from how many fill the wanted time. */
+  readonly firstOperations: number;
+  /** Puts the load on a contender. @throws Error when anything but the right answers came back. */
+  run(contender: Contender, operations: number): Promise<LoadResult>;
+  /** Latencies, where they take a run of their own. */
+  latency?(contender: Contender, operations: number): Promise<Latency>;
+}

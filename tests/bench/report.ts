@@ -1,0 +1,115 @@
+/**
+ * The figures as tables for people: one for each measurement, one for what costs without load, one of verdicts.
+ *
+ * Every figure is the median of the rounds; ratios and rates show in brackets how far the rounds lay apart.
+ */
+import type { Figures, Quantity } from "./figures.ts";
+import type { Measurement, Operation } from "./measurement.ts";
+import type { Spread } from "./spread.ts";
+import { short, table } from "./table.ts";
+import type { Verdict } from "./verdict.ts";
+
+const KIB = 1024;
+/** Bits in a gigabyte, in gigabits. */
+const GBIT_PER_GB = 8;
+
+/** How a rate and a cost are told for an operation. */
+interface Scale {
+  readonly rateUnit: string;
+  readonly rateFactor: number;
+  readonly cpuUnit: string;
+  readonly cpuFactor: number;
+}
+
+const scales: Readonly<Record<Operation, Scale>> = {
+  request: { rateUnit: "requests/s", rateFactor: 1, cpuUnit: "µs/request", cpuFactor: 1 },
+  connection: { rateUnit: "connections/s", rateFactor: 1, cpuUnit: "µs/connection", cpuFactor: 1 },
+  GB: { rateUnit: "Gbit/s", rateFactor: GBIT_PER_GB, cpuUnit: "ms/GB", cpuFactor: 1e-3 },
+};
+
+/** "12.3 (11.9–12.8)"; empty without a spread. */
+function withRange(spread: Spread | undefined, factor = 1): string {
+  if (spread === undefined) return "";
+  const [median, min, max] = [spread.median, spread.min, spread.max].map((value) => short(value * factor));
+  return min === max ? `${median}` : `${median} (${min}–${max})`;
+}
+
+function median(spread: Spread | undefined, factor: number): string {
+  return spread === undefined ? "" : short(spread.median * factor);
+}
+
+/** The table of one measurement. */
+export function measurementTable(measurement: Measurement, figures: Figures): string[] {
+  const { rateUnit, rateFactor, cpuUnit, cpuFactor } = scales[measurement.operation];
+  const names = figures.contenders(measurement.id);
+  const rows = names.map((name) => {
+    const figure = (quantity: Quantity): Spread | undefined => figures.spread(measurement.id, name, quantity);
+    const ratio = (base: string, quantity: Quantity): string =>
+      name === base ? "" : withRange(figures.ratio(measurement.id, name, base, quantity));
+    return [
+      name,
+      withRange(figure("operationsPerSecond"), rateFactor),
+      median(figure("p50Micros"), 1),
+      median(figure("p99Micros"), 1),
+      median(figure("proxyCpuMicros"), cpuFactor),
+      median(figure("serverCpuMicros"), cpuFactor),
+      ratio("direct", "operationsPerSecond"),
+      ratio("etcd", "operationsPerSecond"),
+      ratio("etcd", "proxyCpuMicros"),
+    ];
+  });
+  const head = [
+    "",
+    rateUnit,
+    "p50 µs",
+    "p99 µs",
+    `proxy ${cpuUnit}`,
+    `server ${cpuUnit}`,
+    "× direct",
+    "× etcd's proxy",
+    "CPU × etcd's proxy",
+  ];
+  return [measurement.title, ...table(head, rows)];
+}
+
+/** The table of what costs without load; empty when nothing of it was measured. */
+export function idleTable(figures: Figures): string[] {
+  const lines: readonly (readonly [
+    title: string,
+    measurement: string,
+    quantity: Quantity,
+    factor: number,
+  ])[] = [
+    ["gateway: KiB for each idle connection", "idle-gateway", "bytesPerConnection", 1 / KIB],
+    ["grpc-proxy: KiB for each idle connection", "idle-grpc-proxy", "bytesPerConnection", 1 / KIB],
+    ["gateway: how many connections that was", "idle-gateway", "connections", 1],
+    ["grpc-proxy: how many connections that was", "idle-grpc-proxy", "connections", 1],
+    ["gateway: ms from start to ready", "start-gateway", "startMs", 1],
+    ["grpc-proxy: ms from start to ready", "start-grpc-proxy", "startMs", 1],
+  ];
+  const rows = lines
+    .filter(([, measurement]) => figures.contenders(measurement).length > 0)
+    .map(([title, measurement, quantity, factor]) => [
+      title,
+      withRange(figures.spread(measurement, "ours", quantity), factor),
+      withRange(figures.spread(measurement, "etcd", quantity), factor),
+    ]);
+  return rows.length === 0 ? [] : table(["without load", "ours", "etcd"], rows);
+}
+
+/** The table of targets. */
+export function verdictTable(verdicts: readonly Verdict[]): string[] {
+  const rows = verdicts.map(({ target, outcome, close, value }) => {
+    const { bound } = target;
+    const factor = target.quantity === "bytesPerConnection" ? 1 / KIB : 1;
+    const unit = target.against !== undefined ? "×" : target.quantity === "startMs" ? "ms" : "KiB";
+    const wanted = "atLeast" in bound ? `≥ ${short(bound.atLeast)}` : `≤ ${short(bound.atMost * factor)}`;
+    return [
+      target.title,
+      withRange(value, factor),
+      `${wanted} ${unit}`,
+      close ? `${outcome}, close` : outcome,
+    ];
+  });
+  return table(["target", "value", "wanted", ""], rows);
+}

@@ -1,0 +1,145 @@
+/**
+ * Everything that runs beside the benchmark: etcd, the TCP peer, and the contenders in front of them.
+ *
+ * Invariant: what was started here is gone once the stage is disposed of, in whatever state the benchmark is.
+ */
+import { writeFileSync } from "node:fs";
+import { type EtcdCluster, startEtcdCluster } from "../harness/etcd-cluster.ts";
+import { etcdBinary } from "../harness/etcd-version.ts";
+import { startGateway, startGrpcProxy } from "../harness/etcdproxy-process.ts";
+import { freePorts } from "../harness/free-ports.ts";
+import { TemporaryFolder } from "../harness/temporary-folder.ts";
+import type { Contender, ContenderName } from "./measurement.ts";
+import { type ProxyProcess, startOwnProgram, startProgram } from "./proxy-process.ts";
+
+/** One member, so that the figures are those of one etcd process. The quota is not to be met by the puts. */
+const ETCD_FLAGS = ["--quota-backend-bytes=8589934592"];
+
+/** A process that serves on an address. */
+export interface Program extends AsyncDisposable {
+  readonly address: string;
+  readonly pid: number;
+}
+
+/** HAProxy's path; Debian puts it where a user's PATH may not look. Null when it is not installed. */
+export function haproxyBinary(): string | null {
+  return Bun.which("haproxy") ?? Bun.which("haproxy", { PATH: "/usr/sbin:/sbin:/usr/local/sbin" });
+}
+
+export class Stage implements AsyncDisposable {
+  readonly folder: TemporaryFolder;
+  readonly #started: AsyncDisposableStack;
+  readonly #etcd: EtcdCluster;
+  #logs = 0;
+
+  private constructor(started: AsyncDisposableStack, folder: TemporaryFolder, etcd: EtcdCluster) {
+    this.#started = started;
+    this.folder = folder;
+    this.#etcd = etcd;
+  }
+
+  /** Starts etcd. */
+  static async start(): Promise<Stage> {
+    await using started = new AsyncDisposableStack();
+    const folder = started.use(new TemporaryFolder("bench"));
+    const etcd = started.use(await startEtcdCluster({ members: 1, flags: ETCD_FLAGS }));
+    return new Stage(started.move(), folder, etcd);
+  }
+
+  get etcdAddress(): string {
+    return this.#etcd.member(0).endpoint;
+  }
+
+  get etcdPid(): number {
+    return this.#etcd.member(0).pid;
+  }
+
+  get direct(): Contender {
+    return { name: "direct", address: this.etcdAddress };
+  }
+
+  /** Keeps a program until the stage ends, and makes it a contender. */
+  async contender(name: ContenderName, starting: Promise<Program>): Promise<Contender> {
+    const { address, pid } = this.#started.use(await starting);
+    return { name, address, pid };
+  }
+
+  etcdGrpcProxy(): Promise<Program> {
+    return this.#etcdProxy("grpc-proxy", this.etcdAddress, [`--data-dir=${this.folder.file("proxy")}`]);
+  }
+
+  etcdGateway(target: string): Promise<Program> {
+    return this.#etcdProxy("gateway", target, []);
+  }
+
+  ourGrpcProxy(): Promise<Program> {
+    return startGrpcProxy([this.etcdAddress]);
+  }
+
+  ourGateway(target: string): Promise<Program> {
+    return startGateway([target]);
+  }
+
+  /** HAProxy as a TCP proxy, with its defaults. Undefined when it is not installed. */
+  haproxy(target: string): Promise<Program> | undefined {
+    const binary = haproxyBinary();
+    if (binary === null) return undefined;
+    const address = freeAddress();
+    const file = this.folder.file(`haproxy-${++this.#logs}.cfg`);
+    const configuration = [
+      "defaults",
+      "  mode tcp",
+      "  timeout connect 5s",
+      "  timeout client 10m",
+      "  timeout server 10m",
+      "frontend clients",
+      `  bind ${address}`,
+      "  default_backend target",
+      "backend target",
+      `  server target ${target}`,
+    ];
+    writeFileSync(file, `${configuration.join("\n")}\n`);
+    return startProgram([binary, "-db", "-f", file], address, this.#logFile());
+  }
+
+  forwardFloor(path: string): Promise<Program> {
+    return startOwnProgram("floors/forward.ts", [this.etcdAddress, path]);
+  }
+
+  cachedFloor(answer: Uint8Array): Promise<Program> {
+    return startOwnProgram("floors/cached.ts", [Buffer.from(answer).toString("hex")]);
+  }
+
+  pipeFloor(target: string): Promise<Program> {
+    return startOwnProgram("floors/pipe.ts", [target]);
+  }
+
+  /** The program behind the TCP measurements. */
+  async tcpPeer(): Promise<Program> {
+    return this.#started.use(await startOwnProgram("programs/tcp-peer.ts"));
+  }
+
+  #etcdProxy(product: string, target: string, flags: readonly string[]): Promise<ProxyProcess> {
+    const address = freeAddress();
+    const command = [
+      etcdBinary("etcd"),
+      product,
+      "start",
+      `--endpoints=${target}`,
+      `--listen-addr=${address}`,
+    ];
+    return startProgram([...command, ...flags], address, this.#logFile());
+  }
+
+  #logFile(): string {
+    return this.folder.file(`program-${++this.#logs}.log`);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#started.disposeAsync();
+  }
+}
+
+function freeAddress(): string {
+  return `127.0.0.1:${freePorts(1)[0]}`;
+}

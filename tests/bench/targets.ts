@@ -1,0 +1,128 @@
+/**
+ * What etcdproxy has to reach, as data: each target is a quantity of ours, or its multiple of another
+ * contender's, and a bound. The names are those of the measurements in `kv.ts`, `gateway.ts` and `idle.ts`.
+ */
+import type { Quantity } from "./figures.ts";
+import type { ContenderName } from "./measurement.ts";
+
+export interface Target {
+  readonly title: string;
+  readonly measurement: string;
+  readonly quantity: Quantity;
+  /** Whose figure ours is divided by; ours itself is meant when absent. */
+  readonly against?: ContenderName;
+  readonly bound: { readonly atLeast: number } | { readonly atMost: number };
+}
+
+const KIB = 1024;
+
+export const targets: readonly Target[] = [
+  {
+    title: "reads of distinct keys, to etcd's grpc-proxy",
+    measurement: "range-distinct",
+    quantity: "operationsPerSecond",
+    against: "etcd",
+    bound: { atLeast: 2.3 },
+  },
+  {
+    title: "reads of distinct keys, to etcd direct",
+    measurement: "range-distinct",
+    quantity: "operationsPerSecond",
+    against: "direct",
+    bound: { atLeast: 0.75 },
+  },
+  {
+    title: "puts, to etcd's grpc-proxy",
+    measurement: "put",
+    quantity: "operationsPerSecond",
+    against: "etcd",
+    bound: { atLeast: 1.7 },
+  },
+  {
+    title: "CPU of a read of one key, to etcd's grpc-proxy",
+    measurement: "range-one",
+    quantity: "proxyCpuMicros",
+    against: "etcd",
+    bound: { atMost: 0.2 },
+  },
+  {
+    title: "CPU of a read of distinct keys, to etcd's grpc-proxy",
+    measurement: "range-distinct",
+    quantity: "proxyCpuMicros",
+    against: "etcd",
+    bound: { atMost: 0.2 },
+  },
+  {
+    title: "CPU of a put, to etcd's grpc-proxy",
+    measurement: "put",
+    quantity: "proxyCpuMicros",
+    against: "etcd",
+    bound: { atMost: 0.2 },
+  },
+  {
+    title: "gateway: bulk download, to etcd's gateway",
+    measurement: "download",
+    quantity: "operationsPerSecond",
+    against: "etcd",
+    bound: { atLeast: 1 },
+  },
+  {
+    title: "gateway: bulk upload, to etcd's gateway",
+    measurement: "upload",
+    quantity: "operationsPerSecond",
+    against: "etcd",
+    bound: { atLeast: 1 },
+  },
+  {
+    title: "gateway: connections per second, to etcd's gateway",
+    measurement: "connections",
+    quantity: "operationsPerSecond",
+    against: "etcd",
+    bound: { atLeast: 1 },
+  },
+  {
+    title: "gateway: median latency of one request at a time, to etcd's gateway",
+    measurement: "gateway-one-at-a-time",
+    quantity: "p50Micros",
+    against: "etcd",
+    bound: { atMost: 1 },
+  },
+  {
+    title: "gateway: median latency under load, to etcd's gateway",
+    measurement: "gateway-range",
+    quantity: "p50Micros",
+    against: "etcd",
+    bound: { atMost: 1 },
+  },
+  {
+    title: "gateway: CPU of a request, to etcd's gateway",
+    measurement: "gateway-range",
+    quantity: "proxyCpuMicros",
+    against: "etcd",
+    bound: { atMost: 1 },
+  },
+  {
+    title: "gateway: memory of an idle connection",
+    measurement: "idle-gateway",
+    quantity: "bytesPerConnection",
+    bound: { atMost: 20 * KIB },
+  },
+  {
+    title: "grpc-proxy: memory of an idle connection",
+    measurement: "idle-grpc-proxy",
+    quantity: "bytesPerConnection",
+    bound: { atMost: 20 * KIB },
+  },
+  {
+    title: "gateway: start to ready",
+    measurement: "start-gateway",
+    quantity: "startMs",
+    bound: { atMost: 100 },
+  },
+  {
+    title: "grpc-proxy: start to ready",
+    measurement: "start-grpc-proxy",
+    quantity: "startMs",
+    bound: { atMost: 100 },
+  },
+];

@@ -1,0 +1,103 @@
+/** Connect's universal handlers behind a call of ours: both directions, and who waits for whom. */
+import { describe, expect, test } from "bun:test";
+import type { UniversalHandlerFn, UniversalServerResponse } from "@connectrpc/connect/protocol";
+import { serveUniversal } from "../../src/grpc/universal-server.ts";
+import { Code } from "../../src/grpc/status.ts";
+import { headerField } from "../../src/hpack/header-field.ts";
+import { STREAM_WINDOW_BYTES } from "../../src/http2/limits.ts";
+import { waitFor } from "../harness/wait-for.ts";
+import { RecordedCall } from "./recorded-call.ts";
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+function serve(handler: UniversalHandlerFn): RecordedCall {
+  const call = new RecordedCall({ path: "/a.B/C", fields: [headerField("x-in", "1")] });
+  serveUniversal(call, "POST", handler);
+  return call;
+}
+
+async function* pieces(...all: Uint8Array[]): AsyncGenerator<Uint8Array> {
+  yield* all;
+}
+
+describe("a handler", () => {
+  test("gets the request as it is", async () => {
+    let seen = "";
+    const call = serve(async (request) => {
+      for await (const piece of request.body as AsyncIterable<Uint8Array>)
+        seen += new TextDecoder().decode(piece);
+      seen += ` ${request.method} ${new URL(request.url).pathname} ${request.header.get("x-in")}`;
+      return { status: 200 };
+    });
+    call.receiver.onRequestBytes(bytes("xxpart onexx"), 2, 10);
+    call.receiver.onRequestBytes(bytes(", two"), 0, 5);
+    call.receiver.onRequestEnd();
+    await call.status;
+    expect(seen).toBe("part one, two POST /a.B/C 1");
+    expect(call.consumedBytes).toBe(13);
+  });
+
+  test("answers with head, body and trailers", async () => {
+    const response: UniversalServerResponse = {
+      status: 200,
+      header: new Headers({ "content-type": "application/grpc", connection: "close" }),
+      body: pieces(bytes("ab"), bytes("c")),
+      trailer: new Headers({ "grpc-status": "5", "grpc-message": "gone" }),
+    };
+    const call = serve(() => Promise.resolve(response));
+    expect(await call.status).toEqual({ code: Code.NOT_FOUND, message: "gone" });
+    expect(new TextDecoder().decode(call.answerBytes)).toBe("abc");
+    expect(call.heads).toEqual([
+      [headerField(":status", "200"), headerField("content-type", "application/grpc")],
+    ]);
+  });
+
+  test("that throws ends the call INTERNAL", async () => {
+    const call = serve(() => Promise.reject(new Error("broken")));
+    expect(await call.status).toEqual({ code: Code.INTERNAL, message: "etcdproxy: broken" });
+  });
+
+  test("that throws in its answer's body ends the call INTERNAL", async () => {
+    const call = serve(() =>
+      Promise.resolve({
+        status: 200,
+        body: (async function* () {
+          yield bytes("a");
+          throw new Error("broken");
+        })(),
+      }),
+    );
+    expect((await call.status).code).toBe(Code.INTERNAL);
+  });
+
+  test("hears of the client's cancel", async () => {
+    const call = serve(async ({ signal }) => {
+      await new Promise((resolve) => signal!.addEventListener("abort", resolve));
+      throw signal!.reason;
+    });
+    call.receiver.onCancel("client went away");
+    expect((await call.status).message).toBe("etcdproxy: client went away");
+  });
+});
+
+test("an answer is not read further ahead of a client that does not read than a stream window", async () => {
+  let produced = 0;
+  let over = false;
+  const call = new RecordedCall({ path: "/a.B/C" });
+  call.takesAnswer = false;
+  serveUniversal(call, "POST", () =>
+    Promise.resolve({
+      status: 200,
+      body: (async function* () {
+        for (; produced < 100; produced++) yield new Uint8Array(16_384);
+        over = true;
+      })(),
+    }),
+  );
+  await waitFor("a window's worth", () => call.answerBytes.length >= STREAM_WINDOW_BYTES);
+  expect([produced, over]).toEqual([STREAM_WINDOW_BYTES / 16_384 - 1, false]);
+  call.takesAnswer = true;
+  call.receiver.onAnswerSent(call.answerBytes.length);
+  await call.status;
+  expect([call.answerBytes.length, over]).toEqual([100 * 16_384, true]);
+});

@@ -1,0 +1,114 @@
+/** The pages beside the calls: what they say of a cluster that is well, ill, or not there. */
+import { describe, expect, test } from "bun:test";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { createEndpoint } from "../../src/endpoints/endpoint.ts";
+import { RangeResponseSchema } from "../../src/gen/etcdserverpb/kv_pb.ts";
+import { Code, type Status } from "../../src/grpc/status.ts";
+import { memberMetricsPage } from "../../src/proxy/pages/member-metrics.ts";
+import { type Page, servePage, textPage } from "../../src/proxy/pages/page.ts";
+import { createPages } from "../../src/proxy/pages/pages.ts";
+import { Forwarding, READ } from "../grpc/forwarding.ts";
+import { type StandInCall, StandInMember } from "../grpc/stand-in-member.ts";
+
+const LIMITS = { sendBytesMax: 1 << 20, receiveBytesMax: 0x7fff_ffff };
+
+const text = ({ body }: Page): string => new TextDecoder().decode(body);
+
+/** `/health` in front of a member that answers reads by `answer`. */
+async function health(answer: (call: StandInCall) => void): Promise<{ page: Page; paths: string[] }> {
+  using member = new StandInMember({ answer });
+  using forwarding = new Forwarding([member]);
+  const page = await servePage(createPages(forwarding.channel, LIMITS), "GET", "/health?verbose");
+  return { page, paths: member.calls.map(({ path }) => path) };
+}
+
+describe("/health", () => {
+  test("is healthy when a read is answered", async () => {
+    const { page, paths } = await health((call) => {
+      call.answer(new TextDecoder().decode(toBinary(RangeResponseSchema, create(RangeResponseSchema))));
+    });
+    expect([page.status, page.contentType, text(page)]).toEqual([
+      200,
+      "application/json",
+      '{"health":"true","reason":""}',
+    ]);
+    expect(paths).toEqual([READ]);
+  });
+
+  const refusals: readonly Status[] = [
+    { code: Code.PERMISSION_DENIED, message: "etcdserver: permission denied" },
+    { code: Code.UNAUTHENTICATED, message: "etcdserver: invalid auth token" },
+    { code: Code.INVALID_ARGUMENT, message: "etcdserver: user name is empty" },
+  ];
+  test.each(refusals)("is healthy when the read is refused with %j", async (status) => {
+    const { page } = await health((call) => call.fail(status));
+    expect(page.status).toBe(200);
+  });
+
+  const failures: readonly Status[] = [
+    { code: Code.UNAVAILABLE, message: "etcdserver: leader changed" },
+    { code: Code.UNAVAILABLE, message: "etcdserver: no leader" },
+    { code: Code.INVALID_ARGUMENT, message: "etcdserver: something else" },
+  ];
+  test.each(failures)("is ill, with the reason, when the read fails with %j", async (status) => {
+    const { page } = await health((call) => call.fail(status));
+    expect([page.status, text(page)]).toEqual([
+      503,
+      JSON.stringify({ health: "false", reason: status.message }),
+    ]);
+  });
+});
+
+describe("a page", () => {
+  const serve = (path: string): Promise<Page> => Promise.resolve(textPage(200, path));
+
+  test("is found by its path without the query", async () => {
+    expect(text(await servePage(serve, "GET", "/metrics?a=/b"))).toBe("/metrics");
+  });
+
+  test.each(["POST", "PUT", "DELETE", "OPTIONS"])("is not served to %s", async (method) => {
+    expect((await servePage(serve, method, "/health")).status).toBe(405);
+  });
+
+  test("that fails is a 500 with the reason", async () => {
+    const page = await servePage(() => Promise.reject(new Error("broken")), "GET", "/");
+    expect([page.status, text(page)]).toEqual([500, "etcdproxy: broken\n"]);
+  });
+
+  test("that does not exist is a 404", async () => {
+    using member = new StandInMember();
+    using forwarding = new Forwarding([member]);
+    const page = await servePage(createPages(forwarding.channel, LIMITS), "GET", "/nope");
+    expect([page.status, text(page)]).toEqual([404, "/nope is not served here\n"]);
+  });
+});
+
+describe("/metrics", () => {
+  const metrics = (answer: () => Response): Bun.Server<undefined> =>
+    Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: answer });
+  const endpointOf = (server: Bun.Server<undefined>) => createEndpoint("http", "127.0.0.1", server.port!);
+
+  test("is the first member's page", async () => {
+    await using member = metrics(
+      () => new Response("up 1\n", { headers: { "content-type": "text/plain; version=1" } }),
+    );
+    const page = await memberMetricsPage([endpointOf(member)]);
+    expect([page.status, page.contentType, text(page)]).toEqual([200, "text/plain; version=1", "up 1\n"]);
+  });
+
+  test("is the next member's when the first does not answer well", async () => {
+    await using ill = metrics(() => new Response("no", { status: 500 }));
+    await using well = metrics(() => new Response("up 1\n"));
+    expect(text(await memberMetricsPage([endpointOf(ill), endpointOf(well)]))).toBe("up 1\n");
+  });
+
+  test("without any member names each with its reason", async () => {
+    await using ill = metrics(() => new Response("no", { status: 500 }));
+    using gone = new StandInMember();
+    gone.down();
+    const page = await memberMetricsPage([endpointOf(ill), gone.endpoint]);
+    expect(page.status).toBe(502);
+    expect(text(page)).toContain(`${endpointOf(ill).name}: HTTP status 500\n`);
+    expect(text(page)).toContain(`${gone.endpoint.name}: `);
+  });
+});
