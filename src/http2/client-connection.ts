@@ -10,7 +10,7 @@ import type { ConnectionHandler, ConnectionOptions } from "./connection-handler.
 import { ConnectionError, ErrorCode, errorCodeName } from "./error-code.ts";
 import { CONNECTION_PREFACE } from "./frame.ts";
 import { HeadCache } from "./head-cache.ts";
-import { type ResponseHead, readResponseHead, trailerProblem } from "./header-rules.ts";
+import { type ResponseHead, readResponseHead } from "./header-rules.ts";
 import { STREAM_IDS_RESERVE } from "./limits.ts";
 import { connectionReset, NO_HANDLER, Stream, type StreamHandler } from "./stream.ts";
 
@@ -101,7 +101,7 @@ export class ClientConnection extends Connection {
     } else if (tooLarge) {
       this.failStream(stream, ErrorCode.ENHANCE_YOUR_CALM, "header section is too large");
     } else if (stream.headReceived) {
-      this.#onTrailers(stream, fields, endStream);
+      this.receiveTrailers(stream, fields, tooLarge, endStream);
     } else {
       this.#onResponse(stream, fields, endStream);
     }
@@ -128,19 +128,6 @@ export class ClientConnection extends Connection {
     const handler = stream.handler;
     if (endStream) stream.remoteEnd();
     handler.onResponse(head, endStream);
-  }
-
-  #onTrailers(stream: Stream, fields: readonly HeaderField[], endStream: boolean): void {
-    let problem = trailerProblem(fields);
-    if (!endStream) problem = "second HEADERS without END_STREAM";
-    else if (stream.contentBytesLeft > 0) problem = "DATA does not add up to content-length";
-    if (problem !== "") {
-      this.failStream(stream, ErrorCode.PROTOCOL_ERROR, problem);
-      return;
-    }
-    const handler = stream.handler;
-    stream.remoteEnd();
-    handler.onTrailers(fields);
   }
 
   /** What a member still sends on streams we have cancelled is dropped; a member cannot choose how often. */

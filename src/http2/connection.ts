@@ -31,9 +31,11 @@ import {
 } from "./frame.ts";
 import { FrameReader, type FrameSink } from "./frame-reader.ts";
 import { checkDependency, HeaderBlockReader } from "./header-block-reader.ts";
+import { trailerProblem } from "./header-rules.ts";
 import { CONNECTION_WINDOW_BYTES, type Http2Limits } from "./limits.ts";
 import { onConnection, onIdle, onStream, paddingBytes, wrongSize } from "./malformed-frame.ts";
 import { Outbound, type OutputListener } from "./outbound.ts";
+import { ReceiveWindow } from "./receive-window.ts";
 import { ResetMemory } from "./reset-memory.ts";
 import {
   applySettings,
@@ -61,7 +63,7 @@ export abstract class Connection implements FrameSink, OutputListener {
   /** What the streams' owners keep on their behalf, such as requests that may have to be sent again. */
   retainedBytes = 0;
 
-  protected readonly streams = new Map<number, Stream>();
+  readonly streams = new Map<number, Stream>();
   protected readonly floods: FloodGuard;
   /** The highest stream id the peer has opened. */
   protected lastRemoteStreamId = 0;
@@ -70,7 +72,7 @@ export abstract class Connection implements FrameSink, OutputListener {
   readonly #reader: FrameReader;
   readonly #blocks: HeaderBlockReader;
   readonly #budget: BufferBudget | undefined;
-  #receiveWindowBytes = WINDOW_BYTES_DEFAULT;
+  readonly #receiveWindow = new ReceiveWindow();
   #settingsUnacknowledged = 1;
   #handling = false;
   #finishOwed = false;
@@ -86,13 +88,8 @@ export abstract class Connection implements FrameSink, OutputListener {
     this.floods = new FloodGuard(options.limits);
     this.outbound.output.write(Buffer.from(preface, "latin1"));
     writeSettings(this.outbound.output, options.settings, role);
-    this.#receiveWindowBytes = CONNECTION_WINDOW_BYTES;
     writeWindowUpdate(this.outbound.output, 0, CONNECTION_WINDOW_BYTES - WINDOW_BYTES_DEFAULT);
     this.#budget?.join(this);
-  }
-
-  get streamsOpen(): number {
-    return this.streams.size;
   }
 
   /** Takes in bytes from the socket. Never throws for what the peer sent. */
@@ -113,7 +110,7 @@ export abstract class Connection implements FrameSink, OutputListener {
   }
 
   protected receiveBytes(chunk: Uint8Array): void {
-    this.#reader.read(chunk, 0);
+    this.receiveFrames(chunk, 0);
   }
 
   /** The rest of a chunk whose first bytes a subclass has taken. */
@@ -211,7 +208,8 @@ export abstract class Connection implements FrameSink, OutputListener {
   #onData(flags: number, id: number, bytes: Uint8Array, start: number, end: number): void {
     if (id === 0) throw onConnection("DATA");
     const payloadBytes = end - start;
-    this.#receivedOnConnection(payloadBytes);
+    const creditBytes = this.#receiveWindow.use(payloadBytes);
+    if (creditBytes > 0) this.writeCredit(0, creditBytes);
     const endStream = (flags & Flag.END_STREAM) !== 0;
     let from = start;
     let to = end;
@@ -252,19 +250,6 @@ export abstract class Connection implements FrameSink, OutputListener {
     const handler = stream.handler;
     if (endStream) stream.remoteEnd();
     handler.onData(bytes, from, to, endStream);
-  }
-
-  /** Connection credit: checked, and given back once half of the window is used, whoever the DATA is for. */
-  #receivedOnConnection(bytes: number): void {
-    this.#receiveWindowBytes -= bytes;
-    if (this.#receiveWindowBytes < 0) {
-      throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the connection's window");
-    }
-    if (this.#receiveWindowBytes < CONNECTION_WINDOW_BYTES / 2) {
-      writeWindowUpdate(this.outbound.output, 0, CONNECTION_WINDOW_BYTES - this.#receiveWindowBytes);
-      this.#receiveWindowBytes = CONNECTION_WINDOW_BYTES;
-      this.outbound.announce();
-    }
   }
 
   #onHeaderSection(id: number, fields: readonly HeaderField[] | null): void {
@@ -347,16 +332,10 @@ export abstract class Connection implements FrameSink, OutputListener {
       if (this.isIdle(id)) throw onIdle("WINDOW_UPDATE", id);
       return; // It crossed the end of the stream, as clients of large answers do all the time.
     }
-    if (creditBytes === 0) {
-      this.failStream(stream, ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of zero");
-      return;
-    }
-    stream.sendWindowBytes += creditBytes;
-    if (stream.sendWindowBytes > WINDOW_BYTES_MAX) {
-      this.failStream(stream, ErrorCode.FLOW_CONTROL_ERROR, "stream window beyond 2^31-1");
-      return;
-    }
-    if (stream.wantsToSend) {
+    const code = stream.widenSendWindow(creditBytes);
+    if (code !== ErrorCode.NO_ERROR) {
+      this.failStream(stream, code, `WINDOW_UPDATE of ${creditBytes}`);
+    } else if (stream.wantsToSend) {
       this.outbound.schedule(stream);
       this.outbound.pump();
     }
@@ -421,8 +400,9 @@ export abstract class Connection implements FrameSink, OutputListener {
 
   // ── frames out: called by streams ──────────────────────────────────────────────────────────────────
 
-  writeStreamCredit(stream: Stream, creditBytes: number): void {
-    writeWindowUpdate(this.outbound.output, stream.id, creditBytes);
+  /** `streamId` 0 names the connection's window. */
+  writeCredit(streamId: number, creditBytes: number): void {
+    writeWindowUpdate(this.outbound.output, streamId, creditBytes);
     this.outbound.announce();
   }
 
@@ -489,6 +469,26 @@ export abstract class Connection implements FrameSink, OutputListener {
     stream.handler = NO_HANDLER;
     stream.reset(code);
     handler.onReset({ code, cause: "self", neverProcessed: false, message });
+  }
+
+  /** A second header section on a stream: its trailers (RFC 9113 §8.1), checked and passed on. */
+  protected receiveTrailers(
+    stream: Stream,
+    fields: readonly HeaderField[],
+    tooLarge: boolean,
+    endStream: boolean,
+  ): void {
+    let problem = trailerProblem(fields);
+    if (!endStream) problem = "second HEADERS without END_STREAM";
+    else if (tooLarge) problem = "trailers are too large";
+    else if (stream.contentBytesLeft > 0) problem = "DATA does not add up to content-length";
+    if (problem !== "") {
+      this.failStream(stream, ErrorCode.PROTOCOL_ERROR, problem);
+      return;
+    }
+    const handler = stream.handler;
+    stream.remoteEnd();
+    handler.onTrailers(fields);
   }
 
   /** Resets a stream that is in no table, by its number. Counts, like `failStream`. */

@@ -8,7 +8,7 @@ import type { ConnectionHandler, ConnectionOptions } from "./connection-handler.
 import { ConnectionError, ErrorCode } from "./error-code.ts";
 import { CONNECTION_PREFACE, writeGoaway, writePing } from "./frame.ts";
 import { HeadCache } from "./head-cache.ts";
-import { type RequestHead, readRequestHead, trailerProblem } from "./header-rules.ts";
+import { type RequestHead, readRequestHead } from "./header-rules.ts";
 import { NO_HANDLER, Stream } from "./stream.ts";
 
 export interface ServerConnectionHandler extends ConnectionHandler {
@@ -73,7 +73,8 @@ export class ServerConnection extends Connection {
   ): void {
     const known = this.streams.get(id);
     if (known !== undefined) {
-      this.#onTrailers(known, fields, tooLarge, endStream);
+      if (known.remoteEnded) this.failStream(known, ErrorCode.STREAM_CLOSED, "HEADERS behind END_STREAM");
+      else this.receiveTrailers(known, fields, tooLarge, endStream);
       return;
     }
     if ((id & 1) === 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, `client opened stream ${id}`);
@@ -107,24 +108,6 @@ export class ServerConnection extends Connection {
     stream.headReceived = true;
     this.streams.set(id, stream);
     return stream;
-  }
-
-  #onTrailers(stream: Stream, fields: readonly HeaderField[], tooLarge: boolean, endStream: boolean): void {
-    if (stream.remoteEnded) {
-      this.failStream(stream, ErrorCode.STREAM_CLOSED, "HEADERS behind END_STREAM");
-      return;
-    }
-    let problem = trailerProblem(fields);
-    if (!endStream) problem = "second HEADERS without END_STREAM";
-    else if (tooLarge) problem = "trailers are too large";
-    else if (stream.contentBytesLeft > 0) problem = "DATA does not add up to content-length";
-    if (problem !== "") {
-      this.failStream(stream, ErrorCode.PROTOCOL_ERROR, problem);
-      return;
-    }
-    const handler = stream.handler;
-    stream.remoteEnd();
-    handler.onTrailers(fields);
   }
 
   /** RFC 6585 §5. The stream never reaches the handler. */

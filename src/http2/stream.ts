@@ -10,6 +10,7 @@ import type { HeaderField } from "../hpack/header-field.ts";
 import type { Connection } from "./connection.ts";
 import { ErrorCode } from "./error-code.ts";
 import type { ResponseHead } from "./header-rules.ts";
+import { WINDOW_BYTES_MAX } from "./settings.ts";
 
 /** States of RFC 9113 §5.1 that a stream we know of can have. */
 export type StreamState = "open" | "half-closed (local)" | "half-closed (remote)" | "closed";
@@ -190,7 +191,7 @@ export class Stream {
       const creditBytes = this.#creditOwedBytes;
       this.#creditOwedBytes = 0;
       this.receiveWindowBytes += creditBytes;
-      connection.writeStreamCredit(this, creditBytes);
+      connection.writeCredit(this.id, creditBytes);
       connection.outbound.settle();
     }
   }
@@ -200,6 +201,13 @@ export class Stream {
     if (this.state === "closed") return;
     this.retainedBytes += bytes;
     this.connection.retainedBytesChanged(bytes);
+  }
+
+  /** Connection only: the peer lets us send more. Returns what is wrong with that, or NO_ERROR. */
+  widenSendWindow(creditBytes: number): number {
+    if (creditBytes === 0) return ErrorCode.PROTOCOL_ERROR;
+    this.sendWindowBytes += creditBytes;
+    return this.sendWindowBytes > WINDOW_BYTES_MAX ? ErrorCode.FLOW_CONTROL_ERROR : ErrorCode.NO_ERROR;
   }
 
   /** Connection only: DATA has arrived and passed the window check. */

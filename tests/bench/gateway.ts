@@ -10,6 +10,8 @@ import { runConnections, runDownload, runUpload } from "./tcp-load.ts";
 
 const FIRST_CONNECTIONS = 500;
 const FIRST_GIGABYTES = 0.25;
+/** One connection keeps one direction of one pipe busy; four let a proxy with threads use them. */
+const BULK_CONNECTIONS = [1, 4];
 
 async function tcpProxies(stage: Stage, target: string): Promise<Contender[]> {
   const haproxy = stage.haproxy(target);
@@ -31,6 +33,25 @@ export async function gatewayMeasurements(stage: Stage, client: GrpcClient): Pro
     contenders: await tcpProxies(stage, peer.address),
     serverPid: peer.pid,
   } as const;
+  const bulk = (connections: number): Measurement[] => {
+    const over = connections === 1 ? "one connection" : `${connections} connections`;
+    const suffix = connections === 1 ? "" : `-${connections}`;
+    const moved = { ...tcp, operation: "GB", firstOperations: FIRST_GIGABYTES } as const;
+    return [
+      {
+        ...moved,
+        id: `download${suffix}`,
+        title: `gateway: bulk data from the server on ${over}`,
+        run: ({ address }, operations) => runDownload(address, operations, connections),
+      },
+      {
+        ...moved,
+        id: `upload${suffix}`,
+        title: `gateway: bulk data to the server on ${over}`,
+        run: ({ address }, operations) => runUpload(address, operations, connections),
+      },
+    ];
+  };
   return [
     ...calls,
     {
@@ -41,21 +62,6 @@ export async function gatewayMeasurements(stage: Stage, client: GrpcClient): Pro
       firstOperations: FIRST_CONNECTIONS,
       run: ({ address }, operations) => runConnections(address, Math.round(operations)),
     },
-    {
-      ...tcp,
-      id: "download",
-      title: "gateway: bulk data from the server",
-      operation: "GB",
-      firstOperations: FIRST_GIGABYTES,
-      run: ({ address }, operations) => runDownload(address, operations),
-    },
-    {
-      ...tcp,
-      id: "upload",
-      title: "gateway: bulk data to the server",
-      operation: "GB",
-      firstOperations: FIRST_GIGABYTES,
-      run: ({ address }, operations) => runUpload(address, operations),
-    },
+    ...BULK_CONNECTIONS.flatMap(bulk),
   ];
 }

@@ -8,7 +8,6 @@ import type { LoadResult } from "./measurement.ts";
 import { ANSWER_BYTES, BLOCK, orderBytes } from "./tcp-order.ts";
 
 const CONNECTIONS_AT_ONCE = 8;
-const BULK_CONNECTIONS = 4;
 const BYTES_PER_GB = 1e9;
 
 /** `host:port` in its parts. */
@@ -64,22 +63,26 @@ export async function runConnections(address: string, count: number): Promise<Lo
   return { operations: count, elapsedSeconds, latency: latencyOf(durations.sort()) };
 }
 
-/** Moves `gigabytes` from the peer to here over four connections. */
-export function runDownload(address: string, gigabytes: number): Promise<LoadResult> {
-  return runBulk(gigabytes, (byteLength) => download(address, byteLength));
+/** Moves `gigabytes` from the peer to here over so many connections. */
+export function runDownload(address: string, gigabytes: number, connections: number): Promise<LoadResult> {
+  return runBulk(gigabytes, connections, (byteLength) => download(address, byteLength));
 }
 
-/** Moves `gigabytes` from here to the peer over four connections. */
-export function runUpload(address: string, gigabytes: number): Promise<LoadResult> {
-  return runBulk(gigabytes, (byteLength) => upload(address, byteLength));
+/** Moves `gigabytes` from here to the peer over so many connections. */
+export function runUpload(address: string, gigabytes: number, connections: number): Promise<LoadResult> {
+  return runBulk(gigabytes, connections, (byteLength) => upload(address, byteLength));
 }
 
-async function runBulk(gigabytes: number, move: (byteLength: number) => Promise<void>): Promise<LoadResult> {
-  const byteLength = Math.ceil((gigabytes * BYTES_PER_GB) / BULK_CONNECTIONS);
+async function runBulk(
+  gigabytes: number,
+  connections: number,
+  move: (byteLength: number) => Promise<void>,
+): Promise<LoadResult> {
+  const byteLength = Math.ceil((gigabytes * BYTES_PER_GB) / connections);
   const startedAtMs = performance.now();
-  await Promise.all(Array.from({ length: BULK_CONNECTIONS }, () => move(byteLength)));
+  await Promise.all(Array.from({ length: connections }, () => move(byteLength)));
   const elapsedSeconds = (performance.now() - startedAtMs) / 1000;
-  return { operations: (byteLength * BULK_CONNECTIONS) / BYTES_PER_GB, elapsedSeconds };
+  return { operations: (byteLength * connections) / BYTES_PER_GB, elapsedSeconds };
 }
 
 function download(address: string, byteLength: number): Promise<void> {

@@ -15,9 +15,21 @@ export interface CurlAnswer {
 }
 
 /** Runs `curl <rest> url`. @throws Error with curl's words when it did not get an answer. */
-export async function curl(version: HttpVersion, url: string, rest: readonly string[] = []): Promise<CurlAnswer> {
+export async function curl(
+  version: HttpVersion,
+  url: string,
+  rest: readonly string[] = [],
+): Promise<CurlAnswer> {
   const report = "\n%{http_code} %{content_type}";
-  const flags = ["--silent", "--show-error", "--max-time", "30", VERSION_FLAG[version], "--write-out", report];
+  const flags = [
+    "--silent",
+    "--show-error",
+    "--max-time",
+    "30",
+    VERSION_FLAG[version],
+    "--write-out",
+    report,
+  ];
   const { code, stdout, stderr } = await runCommand(["curl", ...flags, ...rest, url]);
   if (code !== 0) throw new Error(`curl ${url} ended with ${code}: ${stderr}`);
   const end = stdout.lastIndexOf("\n");

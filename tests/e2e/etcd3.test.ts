@@ -83,7 +83,10 @@ eachTarget("an election has a leader, and another after it", async (target) => {
   using client = open(target);
   const election = client.election(`${target.name}/election`, 60);
   const first = election.campaign("first");
-  await withDeadline(new Promise<void>((resolve) => first.on("elected", () => resolve())), () => "the first to be elected");
+  await withDeadline(
+    new Promise<void>((resolve) => first.on("elected", () => resolve())),
+    () => "the first to be elected",
+  );
   expect(await election.leader()).toBe("first");
   const second = election.campaign("second");
   const elected = new Promise<void>((resolve) => second.on("elected", () => resolve()));

@@ -61,7 +61,9 @@ eachTarget("a lease is granted, kept alive, told of and revoked, with its key", 
   const granted = await ran(target, ["lease", "grant", "60"]);
   const [, id = ""] = /^lease ([0-9a-f]+) granted with TTL\(60s\)$/.exec(granted) ?? [];
   await ran(target, ["put", key, "value", `--lease=${id}`]);
-  expect(await ran(target, ["lease", "keep-alive", "--once", id])).toBe(`lease ${id} keepalived with TTL(60)`);
+  expect(await ran(target, ["lease", "keep-alive", "--once", id])).toBe(
+    `lease ${id} keepalived with TTL(60)`,
+  );
   await using alive = new EtcdctlStream(target.endpoints, ["lease", "keep-alive", id]);
   expect(await alive.nextLine()).toBe(`lease ${id} keepalived with TTL(60)`);
   expect(await ran(target, ["lease", "timetolive", id, "--keys"])).toContain(`attached keys([${key}])`);
@@ -143,11 +145,9 @@ eachTarget("endpoint health finds each endpoint healthy", async (target) => {
 });
 
 eachTarget("endpoint status and hashkv tell of the member behind each endpoint", async (target) => {
-  const statuses = await ranJson<readonly { readonly Endpoint: string; readonly Status: { readonly version: string } }[]>(
-    target,
-    "endpoint",
-    "status",
-  );
+  const statuses = await ranJson<
+    readonly { readonly Endpoint: string; readonly Status: { readonly version: string } }[]
+  >(target, "endpoint", "status");
   expect(statuses.map(({ Endpoint }) => Endpoint)).toEqual([...target.endpoints]);
   for (const { Status } of statuses) expect(Status.version).toBe(etcdVersion().join("."));
   const hashes = await ranJson<readonly { readonly HashKV: { readonly hash: number } }[]>(

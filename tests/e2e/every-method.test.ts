@@ -121,7 +121,9 @@ describe("what the proxy answers itself", () => {
   test("with an empty --advertise-client-url, MemberList names the members", async () => {
     const { members } = await proxied.unary(Cluster.method.memberList, {});
     const urls = members.flatMap(({ clientURLs }) => clientURLs);
-    expect(urls.toSorted()).toEqual(targets.cluster.endpoints.map((endpoint) => `http://${endpoint}`).toSorted());
+    expect(urls.toSorted()).toEqual(
+      targets.cluster.endpoints.map((endpoint) => `http://${endpoint}`).toSorted(),
+    );
   });
 
   test("a request above --max-send-bytes is refused by its size, before it is sent", async () => {

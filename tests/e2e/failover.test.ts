@@ -50,102 +50,122 @@ function aMemberBesides(member: EtcdMember): EtcdMember {
 }
 
 describe("a member is killed under load", () => {
-  test("grpcProxy: a follower: no read fails, a write at most with UNAVAILABLE, and none is lost or doubled", async () => {
-    await using proxy = await startGrpcProxy(targets.cluster.endpoints);
-    const entry = await proxy.logged("connected to a member");
-    const used = targets.cluster.members.find(({ endpoint }) => endpoint === entry["endpoint"])!;
-    const other = aMemberBesides(used);
-    await moveLeaderTo(other);
-    await using load = new Load(proxy.address, "follower-killed", CLIENTS);
-    await load.progress(CALLS);
-    await used.kill();
-    await load.progress(CALLS);
-    await load.stop();
-    expect(load.readFailures).toEqual([]);
-    expect(beyondUnavailable(load.writeFailures)).toEqual([]);
-    using directly = new GrpcClient(other.endpoint);
-    await load.settle(directly);
-    expect(memberUsedBy(proxy)).not.toBe(used);
-    await healed();
-  }, TIMEOUT_MS);
+  test(
+    "grpcProxy: a follower: no read fails, a write at most with UNAVAILABLE, and none is lost or doubled",
+    async () => {
+      await using proxy = await startGrpcProxy(targets.cluster.endpoints);
+      const entry = await proxy.logged("connected to a member");
+      const used = targets.cluster.members.find(({ endpoint }) => endpoint === entry["endpoint"])!;
+      const other = aMemberBesides(used);
+      await moveLeaderTo(other);
+      await using load = new Load(proxy.address, "follower-killed", CLIENTS);
+      await load.progress(CALLS);
+      await used.kill();
+      await load.progress(CALLS);
+      await load.stop();
+      expect(load.readFailures).toEqual([]);
+      expect(beyondUnavailable(load.writeFailures)).toEqual([]);
+      using directly = new GrpcClient(other.endpoint);
+      await load.settle(directly);
+      expect(memberUsedBy(proxy)).not.toBe(used);
+      await healed();
+    },
+    TIMEOUT_MS,
+  );
 
-  test("grpcProxy: the leader: calls fail at most with UNAVAILABLE, and no write is lost or doubled", async () => {
-    await using proxy = await startGrpcProxy(targets.cluster.endpoints);
-    const used = await waitFor("the proxy's member", () => memberUsedBy(proxy));
-    await moveLeaderTo(used);
-    await using load = new Load(proxy.address, "leader-killed", CLIENTS);
-    await load.progress(CALLS);
-    await used.kill();
-    await load.progress(CALLS);
-    await load.stop();
-    expect(beyondUnavailable(load.readFailures)).toEqual([]);
-    expect(beyondUnavailable(load.writeFailures)).toEqual([]);
-    using directly = new GrpcClient(aMemberBesides(used).endpoint);
-    await load.settle(directly);
-    await healed();
-  }, TIMEOUT_MS);
+  test(
+    "grpcProxy: the leader: calls fail at most with UNAVAILABLE, and no write is lost or doubled",
+    async () => {
+      await using proxy = await startGrpcProxy(targets.cluster.endpoints);
+      const used = await waitFor("the proxy's member", () => memberUsedBy(proxy));
+      await moveLeaderTo(used);
+      await using load = new Load(proxy.address, "leader-killed", CLIENTS);
+      await load.progress(CALLS);
+      await used.kill();
+      await load.progress(CALLS);
+      await load.stop();
+      expect(beyondUnavailable(load.readFailures)).toEqual([]);
+      expect(beyondUnavailable(load.writeFailures)).toEqual([]);
+      using directly = new GrpcClient(aMemberBesides(used).endpoint);
+      await load.settle(directly);
+      await healed();
+    },
+    TIMEOUT_MS,
+  );
 
-  test("gateway: clients that connect again go on at another member, and no write is lost or doubled", async () => {
-    await using gateway = await startGateway(targets.cluster.endpoints);
-    using client = new GrpcClient(gateway.address);
-    await client.unary(KV.method.range, { key: bytes("connect") });
-    const used = await waitFor("the gateway's member", () => memberUsedBy(gateway));
-    // Before the load: a leader that hands over drops what is proposed to it just then.
-    await moveLeaderTo(aMemberBesides(used));
-    await using load = new Load(gateway.address, "gateway-killed", CLIENTS);
-    await load.progress(CALLS);
-    await used.kill();
-    await load.progress(CALLS);
-    await load.stop();
-    expect(beyondUnavailable(load.readFailures)).toEqual([]);
-    expect(beyondUnavailable(load.writeFailures)).toEqual([]);
-    using directly = new GrpcClient(aMemberBesides(used).endpoint);
-    await load.settle(directly);
-    await healed();
-  }, TIMEOUT_MS);
+  test(
+    "gateway: clients that connect again go on at another member, and no write is lost or doubled",
+    async () => {
+      await using gateway = await startGateway(targets.cluster.endpoints);
+      using client = new GrpcClient(gateway.address);
+      await client.unary(KV.method.range, { key: bytes("connect") });
+      const used = await waitFor("the gateway's member", () => memberUsedBy(gateway));
+      // Before the load: a leader that hands over drops what is proposed to it just then.
+      await moveLeaderTo(aMemberBesides(used));
+      await using load = new Load(gateway.address, "gateway-killed", CLIENTS);
+      await load.progress(CALLS);
+      await used.kill();
+      await load.progress(CALLS);
+      await load.stop();
+      expect(beyondUnavailable(load.readFailures)).toEqual([]);
+      expect(beyondUnavailable(load.writeFailures)).toEqual([]);
+      using directly = new GrpcClient(aMemberBesides(used).endpoint);
+      await load.settle(directly);
+      await healed();
+    },
+    TIMEOUT_MS,
+  );
 });
 
 describe("all members are killed", () => {
-  test("grpcProxy: a call fails with every endpoint and its reason; calls that wait for the members' return succeed", async () => {
-    await using proxy = await startGrpcProxy(targets.cluster.endpoints);
-    using client = new GrpcClient(proxy.address);
-    const read = (): Promise<unknown> => client.unary(KV.method.range, { key: bytes("all") });
-    await read();
-    await Promise.all(targets.cluster.members.map((member) => member.kill()));
+  test(
+    "grpcProxy: a call fails with every endpoint and its reason; calls that wait for the members' return succeed",
+    async () => {
+      await using proxy = await startGrpcProxy(targets.cluster.endpoints);
+      using client = new GrpcClient(proxy.address);
+      const read = (): Promise<unknown> => client.unary(KV.method.range, { key: bytes("all") });
+      await read();
+      await Promise.all(targets.cluster.members.map((member) => member.kill()));
 
-    const { code, details } = await statusOf(read());
-    expect(code).toBe(UNAVAILABLE);
-    expect(details).toStartWith("etcdproxy: no member can be reached (");
-    for (const endpoint of targets.cluster.endpoints) {
-      expect(details).toContain(`${endpoint}: connection refused`);
-    }
+      const { code, details } = await statusOf(read());
+      expect(code).toBe(UNAVAILABLE);
+      expect(details).toStartWith("etcdproxy: no member can be reached (");
+      for (const endpoint of targets.cluster.endpoints) {
+        expect(details).toContain(`${endpoint}: connection refused`);
+      }
 
-    for (const member of targets.cluster.members) member.restart();
-    // Sent while nobody listens yet.
-    let waiting: Promise<unknown> | undefined;
-    await waitFor("a member to listen", async () => {
-      const call = read();
-      call.catch(() => {}); // Looked at below, if it is the last one.
-      if (await anyListens()) return true;
-      waiting = call;
-      return false;
-    });
-    expect(waiting).toBeDefined();
-    await waiting;
-    await targets.cluster.waitHealthy();
-    await read();
-  }, TIMEOUT_MS);
+      for (const member of targets.cluster.members) member.restart();
+      // Sent while nobody listens yet.
+      let waiting: Promise<unknown> | undefined;
+      await waitFor("a member to listen", async () => {
+        const call = read();
+        call.catch(() => {}); // Looked at below, if it is the last one.
+        if (await anyListens()) return true;
+        waiting = call;
+        return false;
+      });
+      expect(waiting).toBeDefined();
+      await waiting;
+      await targets.cluster.waitHealthy();
+      await read();
+    },
+    TIMEOUT_MS,
+  );
 
-  test("gateway: clients that connect again are served when the members are back", async () => {
-    await using gateway = await startGateway(targets.cluster.endpoints, ["--retry-delay=1s"]);
-    using client = new GrpcClient(gateway.address, { "grpc.max_reconnect_backoff_ms": 200 });
-    const read = (): Promise<unknown> => client.unary(KV.method.range, { key: bytes("all") });
-    await read();
-    await Promise.all(targets.cluster.members.map((member) => member.kill()));
-    expect((await statusOf(read())).code).toBe(UNAVAILABLE);
-    await healed();
-    await waitFor("a read", () => read());
-  }, TIMEOUT_MS);
+  test(
+    "gateway: clients that connect again are served when the members are back",
+    async () => {
+      await using gateway = await startGateway(targets.cluster.endpoints, ["--retry-delay=1s"]);
+      using client = new GrpcClient(gateway.address, { "grpc.max_reconnect_backoff_ms": 200 });
+      const read = (): Promise<unknown> => client.unary(KV.method.range, { key: bytes("all") });
+      await read();
+      await Promise.all(targets.cluster.members.map((member) => member.kill()));
+      expect((await statusOf(read())).code).toBe(UNAVAILABLE);
+      await healed();
+      await waitFor("a read", () => read());
+    },
+    TIMEOUT_MS,
+  );
 });
 
 async function anyListens(): Promise<boolean> {
@@ -209,7 +229,10 @@ describe("endpoints that do not serve", () => {
     const hole = await openBlackHole();
     const [deadPort = 0] = freePorts(1);
     try {
-      await using proxy = await startGrpcProxy([`127.0.0.1:${deadPort}`, `127.0.0.1:${hole.port}`], [DIAL_TIMEOUT]);
+      await using proxy = await startGrpcProxy(
+        [`127.0.0.1:${deadPort}`, `127.0.0.1:${hole.port}`],
+        [DIAL_TIMEOUT],
+      );
       const { code, details } = await statusOf(reads(proxy.address));
       expect(code).toBe(UNAVAILABLE);
       expect(details).toStartWith(

@@ -59,22 +59,27 @@ describe("calls", () => {
     expect(Buffer.from(kvs[0]!.value).equals(value)).toBe(true);
   });
 
-  eachTarget(`${CALLS} calls at once on one connection are each answered with their own key`, async (target) => {
-    using client = new GrpcClient(target.address);
-    const key = (index: number): Uint8Array => bytes(`${target.name}/many/${index % 100}`);
-    await Promise.all(
-      Array.from({ length: 100 }, (_, index) => client.unary(KV.method.put, { key: key(index), value: key(index) })),
-    );
-    const calls: Promise<RangeResponse>[] = [];
-    while (calls.length < CALLS) {
-      calls.push(client.unary(KV.method.range, { key: key(calls.length) }));
-      // Bun's HTTP/2 client recurses once for each stream that begins in one turn: thousands overflow its stack.
-      if (calls.length % CALLS_A_TURN === 0) await nextTurn();
-    }
-    const answers = await Promise.all(calls);
-    const wrong = answers.filter(({ kvs }, index) => !Buffer.from(kvs[0]!.value).equals(key(index)));
-    expect(wrong).toHaveLength(0);
-  });
+  eachTarget(
+    `${CALLS} calls at once on one connection are each answered with their own key`,
+    async (target) => {
+      using client = new GrpcClient(target.address);
+      const key = (index: number): Uint8Array => bytes(`${target.name}/many/${index % 100}`);
+      await Promise.all(
+        Array.from({ length: 100 }, (_, index) =>
+          client.unary(KV.method.put, { key: key(index), value: key(index) }),
+        ),
+      );
+      const calls: Promise<RangeResponse>[] = [];
+      while (calls.length < CALLS) {
+        calls.push(client.unary(KV.method.range, { key: key(calls.length) }));
+        // Bun's HTTP/2 client recurses once for each stream that begins in one turn: thousands overflow its stack.
+        if (calls.length % CALLS_A_TURN === 0) await nextTurn();
+      }
+      const answers = await Promise.all(calls);
+      const wrong = answers.filter(({ kvs }, index) => !Buffer.from(kvs[0]!.value).equals(key(index)));
+      expect(wrong).toHaveLength(0);
+    },
+  );
 
   eachTarget("a field that nobody knows is no obstacle", async (target) => {
     using client = new GrpcClient(target.address);
@@ -127,14 +132,19 @@ describe("calls that wait", () => {
     await client.unary(Lock.method.lock, { name, lease: await leased(client) });
     const waiting = client.unary(Lock.method.lock, { name, lease: await leased(client) }, { timeoutMs: 300 });
     expect(OUT_OF_TIME).toContain((await statusOf(waiting)).code);
-    await waitFor("the waiter to leave the queue", async () => (await countUnder(client, `${target.name}/deadline/`)) === 1n);
+    await waitFor(
+      "the waiter to leave the queue",
+      async () => (await countUnder(client, `${target.name}/deadline/`)) === 1n,
+    );
   });
 
   eachTarget("waiting for a lock ends when the client cancels, and the queue is left", async (target) => {
     using client = new GrpcClient(target.address);
     const name = bytes(`${target.name}/cancel`);
     await client.unary(Lock.method.lock, { name, lease: await leased(client) });
-    const waiting = new Conversation(client.serverStream(lockAsStream, { name, lease: await leased(client) }));
+    const waiting = new Conversation(
+      client.serverStream(lockAsStream, { name, lease: await leased(client) }),
+    );
     const queued = (): Promise<bigint> => countUnder(client, `${target.name}/cancel/`);
     await waitFor("the waiter to stand in the queue", async () => (await queued()) === 2n);
     waiting.cancel();

@@ -13,8 +13,6 @@ import { bytes } from "./methods/side.ts";
 const UNAVAILABLE = 14;
 /** Within this many milliseconds each call of the load has an answer. */
 const CALL_MS = 20_000;
-/** Every member's answer to one who asks it for more than it has to give just now: try again. */
-const BREATH_MS = 10;
 
 export interface Failure {
   readonly code: number;
@@ -73,14 +71,7 @@ export class Load implements AsyncDisposable {
   }
 
   async #read(client: GrpcClient): Promise<void> {
-    while (!this.#stopped) {
-      try {
-        await client.unary(KV.method.range, { key: bytes(this.#prefix) }, { timeoutMs: CALL_MS });
-        this.reads++;
-      } catch (error) {
-        this.readFailures.push(await failureOf(error));
-      }
-    }
+    while (!this.#stopped) await this.#readOnce(client);
   }
 
   async #write(client: GrpcClient, index: number): Promise<void> {
@@ -91,9 +82,34 @@ export class Load implements AsyncDisposable {
         this.acknowledged.push(key);
       } catch (error) {
         this.uncertain.push(key);
-        this.writeFailures.push(await failureOf(error));
+        this.writeFailures.push(failureOf(error));
+        await this.#answeredAgain(client);
       }
     }
+  }
+
+  async #readOnce(client: GrpcClient): Promise<void> {
+    try {
+      await client.unary(KV.method.range, { key: bytes(this.#prefix) }, { timeoutMs: CALL_MS });
+      this.reads++;
+    } catch (error) {
+      this.readFailures.push(failureOf(error));
+      await this.#answeredAgain(client);
+    }
+  }
+
+  /** One whose call failed at once asks now and then until it is answered: it would do nothing but fail. */
+  async #answeredAgain(client: GrpcClient): Promise<void> {
+    await waitFor("an answer", async () => {
+      if (this.#stopped) return true;
+      try {
+        await client.unary(KV.method.range, { key: bytes(this.#prefix) }, { timeoutMs: CALL_MS });
+        return true;
+      } catch (error) {
+        this.readFailures.push(failureOf(error));
+        return false;
+      }
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -112,9 +128,7 @@ export function beyondUnavailable(failures: readonly Failure[]): Failure[] {
   return failures.filter(({ code }) => code !== UNAVAILABLE);
 }
 
-/** What failed. A client that is told so at once takes a breath, or a member's absence is a million failures. */
-async function failureOf(error: unknown): Promise<Failure> {
+function failureOf(error: unknown): Failure {
   const { code, details } = error as Failure;
-  await Bun.sleep(BREATH_MS);
   return { code, details };
 }

@@ -42,7 +42,8 @@ afterAll(async () => {
 });
 
 describe.each(["direct", "gateway", "grpcProxy"])("%s", (target) => {
-  const open = (options: grpc.ClientOptions = {}): GrpcClient => new GrpcClient(addressOf[target]!(), options);
+  const open = (options: grpc.ClientOptions = {}): GrpcClient =>
+    new GrpcClient(addressOf[target]!(), options);
 
   test("a request's metadata arrives, binary values too", async () => {
     using client = open();

@@ -66,7 +66,10 @@ describe.each<HttpVersion>(["HTTP/1.1", "HTTP/2"])("curl over %s", (version) => 
     const data = JSON.stringify({ key: BASE64_KEY });
     const answer = await curl(version, url("/etcdserverpb.KV/Range"), [...JSON_CONTENT, "--data", data]);
     expect(answer).toMatchObject({ status: 200, contentType: "application/json" });
-    expect(JSON.parse(answer.body)).toMatchObject({ count: "1", kvs: [{ key: BASE64_KEY, value: BASE64_VALUE }] });
+    expect(JSON.parse(answer.body)).toMatchObject({
+      count: "1",
+      kvs: [{ key: BASE64_KEY, value: BASE64_VALUE }],
+    });
   });
 
   test("a gzipped call is answered", async () => {
@@ -119,7 +122,10 @@ interface Protocol {
 const gzip = { sendCompression: compressionGzip, acceptCompression: [compressionGzip], compressMinBytes: 1 };
 
 const protocols: readonly Protocol[] = (["1.1", "2"] as const).flatMap((httpVersion) => {
-  const baseUrl = (): { baseUrl: string; httpVersion: typeof httpVersion } => ({ baseUrl: url(""), httpVersion });
+  const baseUrl = (): { baseUrl: string; httpVersion: typeof httpVersion } => ({
+    baseUrl: url(""),
+    httpVersion,
+  });
   const bidirectional = httpVersion === "2";
   const all: Protocol[] = [
     { name: "Connect", open: () => createConnectTransport(baseUrl()), bidirectional },
@@ -129,7 +135,11 @@ const protocols: readonly Protocol[] = (["1.1", "2"] as const).flatMap((httpVers
       bidirectional,
     },
     { name: "gRPC-Web", open: () => createGrpcWebTransport(baseUrl()), bidirectional },
-    { name: "gRPC-Web, gzipped", open: () => createGrpcWebTransport({ ...baseUrl(), ...gzip }), bidirectional },
+    {
+      name: "gRPC-Web, gzipped",
+      open: () => createGrpcWebTransport({ ...baseUrl(), ...gzip }),
+      bidirectional,
+    },
   ];
   if (httpVersion === "2") {
     all.push({ name: "gRPC", open: () => createGrpcTransport(baseUrl()), bidirectional });

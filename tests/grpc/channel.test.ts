@@ -85,7 +85,7 @@ describe("a member's MAX_CONCURRENT_STREAMS", () => {
     await proxy.connectedTo(member);
     for (let i = 0; i < 9; i++) proxy.stream(WATCH);
     await waitFor("nine calls under way", () => member.calls.length === 9);
-    expect(member.connections.map(({ http2 }) => http2.streamsOpen)).toEqual([2, 2, 2, 2, 1]);
+    expect(member.connections.map(({ http2 }) => http2.streams.size)).toEqual([2, 2, 2, 2, 1]);
   });
 
   test("beyond what connections can carry lets calls wait, in order, until others have ended", async () => {

@@ -1,8 +1,7 @@
 /** Forwarded calls when members fail: what is repeated, where, and what the client hears (architecture §4). */
 import { describe, expect, test } from "bun:test";
-import { Code, type Status } from "../../src/grpc/status.ts";
+import { Code, RESPONSE_HEAD, type Status } from "../../src/grpc/status.ts";
 import { ErrorCode } from "../../src/http2/error-code.ts";
-import { RESPONSE_HEAD } from "../../src/grpc/status.ts";
 import { waitFor } from "../harness/wait-for.ts";
 import { ended, Forwarding, READ, WATCH, WRITE } from "./forwarding.ts";
 import { framed, type StandInCall, StandInMember } from "./stand-in-member.ts";
@@ -306,7 +305,7 @@ describe("cancel", () => {
     await waitFor("the watch", () => member.calls.length === 1);
     member.calls[0]!.fail({ code: Code.PERMISSION_DENIED, message: "etcdserver: permission denied" });
     expect((await ended(watch)).code).toBe(Code.PERMISSION_DENIED);
-    await waitFor("the stream to go", () => member.connections[0]!.http2.streamsOpen === 0);
+    await waitFor("the stream to go", () => member.connections[0]!.http2.streams.size === 0);
   });
 });
 

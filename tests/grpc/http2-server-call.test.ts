@@ -19,12 +19,12 @@ interface Scene {
 }
 
 /** A call on stream 1 whose request has begun; `timeout` is its grpc-timeout. */
-function scene(timeout = "", options: Parameters<typeof server>[0] = {}): Scene {
-  const wire = server(options);
+function scene(timeout = "", grpc = true): Scene {
+  const wire = server();
   wire.nowMs = performance.now();
   const stream = request(wire, 1);
   const fields = timeout === "" ? [] : [headerField("grpc-timeout", timeout)];
-  const call = new Http2ServerCall(stream, new CallHead("/a/b", fields), new DeadlineTimer(), true);
+  const call = new Http2ServerCall(stream, new CallHead("/a/b", fields), new DeadlineTimer(), grpc);
   stream.handler = call;
   const told: string[] = [];
   const receiver: CallReceiver = {
@@ -68,7 +68,7 @@ describe("a deadline", () => {
     expect(wire.connection.heldBytes).toBeGreaterThan(0);
     await waitFor("the deadline", () => call.finished);
     expect(wire.read().at(-1)).toStartWith("RST_STREAM 1 CANCEL");
-    expect([wire.connection.heldBytes, wire.connection.streamsOpen]).toEqual([0, 0]);
+    expect([wire.connection.heldBytes, wire.connection.streams.size]).toEqual([0, 0]);
   });
 
   test("counts from the arrival of the request", () => {
@@ -97,14 +97,28 @@ describe("an answer", () => {
     const lines = wire.read();
     expect([lines[0], lines.at(-1)]).toEqual([HEAD_LINE, "HEADERS 1 grpc-status=0 END_STREAM"]);
     expect(wire.receivedText(1)).toEndWith("yes");
-    expect(wire.connection.streamsOpen).toBe(0);
+    expect(wire.connection.streams.size).toBe(0);
   });
 
   test("to a request that goes on ends the request, too", () => {
     const { wire, call } = scene();
     call.finishWithStatus({ code: Code.INVALID_ARGUMENT, message: "no" });
     expect(wire.read().at(-1)).toStartWith("RST_STREAM 1 NO_ERROR");
-    expect(wire.connection.streamsOpen).toBe(0);
+    expect(wire.connection.streams.size).toBe(0);
+  });
+
+  test("to a request in another protocol that goes on takes the rest of it in, up to 1 MiB", () => {
+    const { wire, call, told } = scene("", false);
+    call.finishWithStatus({ code: Code.INVALID_ARGUMENT, message: "no" });
+    expect(wire.read()).toHaveLength(1);
+    const piece = new Uint8Array(16_384);
+    let sentBytes = 0;
+    while (wire.connection.streams.size > 0 && sentBytes < 2 << 20) {
+      wire.send(data(1, piece));
+      sentBytes += piece.length;
+      wire.read();
+    }
+    expect([sentBytes, wire.connection.heldBytes, told]).toEqual([(1 << 20) + piece.length, 0, []]);
   });
 
   test("ends once, whatever is said later", () => {

@@ -72,8 +72,8 @@ describe("a handler", () => {
 
   test("hears of the client's cancel", async () => {
     const call = serve(async ({ signal }) => {
-      await new Promise((resolve) => signal!.addEventListener("abort", resolve));
-      throw signal!.reason;
+      await new Promise((resolve) => signal.addEventListener("abort", resolve));
+      throw signal.reason;
     });
     call.receiver.onCancel("client went away");
     expect((await call.status).message).toBe("etcdproxy: client went away");

@@ -103,7 +103,7 @@ describe("RFC 9113 §6.9: credit that we give", () => {
     const { wire } = serverWithRequest();
     for (let i = 0; i < 1000; i++) wire.send(paddedData(1, "x", 255));
     for (const line of wire.read()) expect(line).toStartWith("WINDOW_UPDATE 1 +13");
-    expect(wire.connection.streamsOpen).toBe(1);
+    expect(wire.connection.streams.size).toBe(1);
   });
 
   test("a stream whose peer has ended gets no credit", () => {
@@ -122,7 +122,7 @@ describe("RFC 9113 §6.9: credit that we give", () => {
     stream.consume(STREAM_WINDOW_BYTES);
     expect(wire.read()).toEqual([`WINDOW_UPDATE 1 +${STREAM_WINDOW_BYTES}`]);
     wire.send(data(1, FRAME));
-    expect(wire.connection.streamsOpen).toBe(1);
+    expect(wire.connection.streams.size).toBe(1);
   });
 
   test("the connection's credit comes back for DATA that its stream does not take", () => {

@@ -258,7 +258,7 @@ describe("RFC 9113 §5.4.1: the end of a connection", () => {
       "reset 3 by connection with CANCEL",
       "end by self with PROTOCOL_ERROR",
     ]);
-    expect(wire.connection.streamsOpen).toBe(0);
+    expect(wire.connection.streams.size).toBe(0);
   });
 
   test("the socket's end ends every stream, once", () => {

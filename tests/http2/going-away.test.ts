@@ -125,7 +125,7 @@ describe("RFC 9113 §6.8: a client that is told GOAWAY", () => {
       "reset 3 by connection with CANCEL, never processed",
       "reset 5 by connection with CANCEL, never processed",
     ]);
-    expect(wire.connection.streamsOpen).toBe(1);
+    expect(wire.connection.streams.size).toBe(1);
   });
 
   test("the last id may come later", () => {
@@ -133,9 +133,9 @@ describe("RFC 9113 §6.8: a client that is told GOAWAY", () => {
     open(wire);
     open(wire);
     wire.send(goaway(STREAM_ID_MAX, NO_ERROR));
-    expect(wire.connection.streamsOpen).toBe(2);
+    expect(wire.connection.streams.size).toBe(2);
     wire.send(goaway(1, NO_ERROR));
-    expect(wire.connection.streamsOpen).toBe(1);
+    expect(wire.connection.streams.size).toBe(1);
   });
 
   test("streams that were taken and lost with the connection may have been processed", () => {

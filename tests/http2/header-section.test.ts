@@ -331,7 +331,7 @@ describe("RFC 9113 §10.5.1: header sections above the limit", () => {
     wire.send(wire.headers(1, LARGE, END_STREAM));
     expect(wire.read()).toEqual(["HEADERS 1 :status=431 content-length=0 END_STREAM"]);
     expect(wire.events).toEqual([]);
-    expect(wire.connection.streamsOpen).toBe(0);
+    expect(wire.connection.streams.size).toBe(0);
   });
 
   test("one whose content is still to come is told to stop", () => {

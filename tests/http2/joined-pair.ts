@@ -271,7 +271,7 @@ export class JoinedPair {
     return (
       this.serverEnds.length === this.#calls.length &&
       [...this.clientEnds, ...this.serverEnds].every((end) => end.localDone && end.remoteDone) &&
-      this.client.streamsOpen + this.server.streamsOpen === 0
+      this.client.streams.size + this.server.streams.size === 0
     );
   }
 

@@ -287,7 +287,7 @@ describe("bytes that a connection may make us hold", () => {
       wire.send(data(1, FULL));
       stream.consume(FULL.length);
     }
-    expect(wire.connection.streamsOpen).toBe(1);
+    expect(wire.connection.streams.size).toBe(1);
     expect(wire.connection.heldBytes).toBe(0);
   });
 });
@@ -299,7 +299,7 @@ describe("bytes that all connections may make the process hold", () => {
     const greedy = serverWithRequest({ budget }).wire;
     greedy.send(data(1, new Uint8Array(16_384)), data(1, new Uint8Array(16_384)));
     modest.send(data(1, new Uint8Array(16_384)));
-    expect(greedy.connection.streamsOpen).toBe(1);
+    expect(greedy.connection.streams.size).toBe(1);
     modest.send(data(1, new Uint8Array(1_000)));
     expect(greedy.events.at(-1)).toBe("reset 1 by self with ENHANCE_YOUR_CALM");
     expect(modest.events.at(-1)).toBe("data 1 1000 bytes");

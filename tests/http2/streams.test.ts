@@ -119,7 +119,7 @@ describe("RFC 9113 §5.1: half-closed streams", () => {
     wire.send(data(1, "more"), wire.headers(1, TRAILERS, END_STREAM));
     expect(wire.events).toEqual(['data 1 "more"', "trailers 1 x-checksum=1"]);
     expect(stream.state).toBe("closed");
-    expect(wire.connection.streamsOpen).toBe(0);
+    expect(wire.connection.streams.size).toBe(0);
   });
 
   test("a side that has ended sends nothing more", () => {

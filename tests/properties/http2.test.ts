@@ -206,7 +206,7 @@ describe("any bytes", () => {
       expect(wire.read()).toContain("PING 12345678 ACK");
       wire.connection.transportClosed("connection closed");
     }
-    expect(wire.connection.streamsOpen).toBe(0);
+    expect(wire.connection.streams.size).toBe(0);
     expect(wire.connection.heldBytes).toBe(0);
   }
 
@@ -221,7 +221,7 @@ describe("any bytes", () => {
           for (const chunk of noise) wire.send(chunk);
           wire.connection.transportClosed("connection closed");
           expect(wire.events.filter((event) => event.startsWith("end by"))).toHaveLength(1);
-          expect(wire.connection.streamsOpen).toBe(0);
+          expect(wire.connection.streams.size).toBe(0);
           expect(wire.connection.heldBytes).toBe(0);
         },
       ),

@@ -46,7 +46,11 @@ export const coordinationCases: readonly MethodCase[] = [
     run: (side) =>
       withLease(side, async () => {
         await side.unary(Election.method.leader, { name: NAME });
-        const won = await side.unary(Election.method.campaign, { name: NAME, lease: LEASE, value: bytes("one") });
+        const won = await side.unary(Election.method.campaign, {
+          name: NAME,
+          lease: LEASE,
+          value: bytes("one"),
+        });
         const leader = won!.leader!;
         const observed = side.serverStream(Election.method.observe, { name: NAME });
         await observed.heard();

@@ -11,7 +11,8 @@ async function startEmpty(side: Side): Promise<void> {
 }
 
 async function put(side: Side, ...keys: readonly string[]): Promise<void> {
-  for (const key of keys) await side.unary(KV.method.put, { key: bytes(key), value: bytes(`value of ${key}`) });
+  for (const key of keys)
+    await side.unary(KV.method.put, { key: bytes(key), value: bytes(`value of ${key}`) });
 }
 
 export const kvCases: readonly MethodCase[] = [
@@ -58,7 +59,11 @@ export const kvCases: readonly MethodCase[] = [
         await side.unary(KV.method.range, { ...all, sortTarget, sortOrder: RangeRequest_SortOrder.DESCEND });
       }
       await side.unary(KV.method.range, { key: bytes("kv/b"), rangeEnd: new Uint8Array([0]) });
-      await side.unary(KV.method.range, { key: new Uint8Array([0]), rangeEnd: new Uint8Array([0]), countOnly: true });
+      await side.unary(KV.method.range, {
+        key: new Uint8Array([0]),
+        rangeEnd: new Uint8Array([0]),
+        countOnly: true,
+      });
       await startEmpty(side);
     },
   },
@@ -68,7 +73,11 @@ export const kvCases: readonly MethodCase[] = [
     async run(side) {
       await side.unary(KV.method.range, {});
       await side.unary(KV.method.range, { key: PREFIX, revision: side.base + 1_000_000n });
-      await side.unary(KV.method.range, { key: PREFIX, serializable: true, revision: side.base + 1_000_000n });
+      await side.unary(KV.method.range, {
+        key: PREFIX,
+        serializable: true,
+        revision: side.base + 1_000_000n,
+      });
     },
   },
   {
@@ -142,7 +151,9 @@ export const kvCases: readonly MethodCase[] = [
     name: "Txn fails for a key that is put twice, an empty key, and too many operations",
     covers: [KV.method.txn],
     async run(side) {
-      const putOf = (key: string) => ({ request: { case: "requestPut" as const, value: { key: bytes(key) } } });
+      const putOf = (key: string) => ({
+        request: { case: "requestPut" as const, value: { key: bytes(key) } },
+      });
       await side.unary(KV.method.txn, { success: [putOf("kv/twice"), putOf("kv/twice")] });
       await side.unary(KV.method.txn, { success: [putOf("")] });
       await side.unary(KV.method.txn, { success: Array.from({ length: 129 }, (_, i) => putOf(`kv/${i}`)) });

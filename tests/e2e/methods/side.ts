@@ -90,8 +90,7 @@ export class Side {
 }
 
 type StreamingMethod<Input extends DescMessage, Output extends DescMessage> =
-  | DescMethodBiDiStreaming<Input, Output>
-  | DescMethodServerStreaming<Input, Output>;
+  DescMethodBiDiStreaming<Input, Output> | DescMethodServerStreaming<Input, Output>;
 
 /** A streaming call whose messages go into a transcript as they are asked for. */
 export class RecordedConversation<Input extends DescMessage, Output extends DescMessage> {

@@ -23,7 +23,9 @@ export const watchCases: readonly MethodCase[] = [
     async run(side) {
       const startRevision = await changes(side);
       const watch = side.bidirectional(Watch.method.watch);
-      watch.send({ requestUnion: { case: "createRequest", value: { ...RANGE, startRevision, prevKv: true } } });
+      watch.send({
+        requestUnion: { case: "createRequest", value: { ...RANGE, startRevision, prevKv: true } },
+      });
       await watch.heard(); // created
       await watch.heard(); // the history
       await side.backstage.unary(KV.method.put, { key: bytes("watch/b"), value: bytes("live") });
@@ -89,7 +91,7 @@ export const watchCases: readonly MethodCase[] = [
       watch.halfClose();
       await watch.heard();
       await changes(side);
-      for (let events = 0; events < 3; ) events += (await watch.heard()).events.length;
+      for (let events = 0; events < 3;) events += (await watch.heard()).events.length;
       watch.cancel();
     },
   },
