@@ -100,7 +100,7 @@ describe.each<HttpVersion>(["HTTP/1.1", "HTTP/2"])("curl over %s", (version) => 
     expect(unknown.status).toBe(415);
   });
 
-  test("an unknown method in JSON is not found", async () => {
+  test("an unknown method in JSON is refused", async () => {
     const answer = await curl(version, url("/etcdserverpb.KV/Undo"), [...JSON_CONTENT, "--data", "{}"]);
     expect([404, 405]).toContain(answer.status);
   });

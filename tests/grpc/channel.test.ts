@@ -149,9 +149,10 @@ describe("while no endpoint can be reached", () => {
   });
 
   test("a call hears of it before its deadline", async () => {
-    const { proxy } = nobody();
-    using _ = proxy;
-    const call = proxy.single(WRITE, { timeoutMs: 150 });
+    using gone = new StandInMember();
+    gone.down();
+    using proxy = new Forwarding([gone], { waiting: { ...waiting, waitMs: 60_000, marginMs: 59_900 } });
+    const call = proxy.single(WRITE, { timeoutMs: 60_000 });
     expect((await ended(call)).code).toBe(Code.UNAVAILABLE);
     expect(performance.now()).toBeLessThan(call.deadlineMs);
   });

@@ -1,6 +1,11 @@
 /** KV's methods: every option of theirs that changes an answer, and every error that a client can cause. */
-import { Compare_CompareResult, Compare_CompareTarget, KV } from "../../../src/gen/etcdserverpb/kv_pb.ts";
-import { RangeRequest_SortOrder, RangeRequest_SortTarget } from "../../../src/gen/etcdserverpb/kv_pb.ts";
+import {
+  Compare_CompareResult,
+  Compare_CompareTarget,
+  KV,
+  RangeRequest_SortOrder,
+  RangeRequest_SortTarget,
+} from "../../../src/gen/etcdserverpb/kv_pb.ts";
 import { bytes, type MethodCase, type Side } from "./side.ts";
 
 const PREFIX = bytes("kv/");
