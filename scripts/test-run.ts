@@ -126,6 +126,7 @@ function runGroup(
     const command = [
       "bun",
       "test",
+      "--timeout=60000", // What can hang gives up by itself before that, and says what it waited for.
       "--reporter=junit",
       `--reporter-outfile=${reportFile}`,
       ...filesOf(group),

@@ -5,7 +5,7 @@
  * util-linux has it, so the kernel ends it even when the runner is killed; the rest is ended on exit.
  * Variables that etcd and etcdctl read (ETCD_…, ETCDCTL_…) are not inherited.
  */
-import { openSync, closeSync } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
 
 export interface ChildOptions {
   /** Working folder; the runner's when absent. */
@@ -107,4 +107,14 @@ export async function runCommand(
   if (late)
     throw new Error(`${command.join(" ")} ran longer than ${deadlineMs} ms; it wrote:\n${stdout}${stderr}`);
   return { stdout, stderr, code };
+}
+
+/** Whether a process runs: one that has ended and waits for its parent to notice (a zombie) does not. */
+export function isRunning(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(")") + 2));
+  } catch {
+    return false;
+  }
 }

@@ -5,7 +5,7 @@ import { status } from "@grpc/grpc-js";
 import { create } from "@bufbuild/protobuf";
 import { KV } from "../../src/gen/etcdserverpb/kv_pb.ts";
 import { Watch, WatchRequestSchema, type WatchResponse } from "../../src/gen/etcdserverpb/watch_pb.ts";
-import { runCommand, spawnPiped } from "./child-process.ts";
+import { isRunning, runCommand, spawnPiped } from "./child-process.ts";
 import { startEtcdCluster, type EtcdCluster } from "./etcd-cluster.ts";
 import { etcdctl, EtcdctlStream } from "./etcdctl.ts";
 import { etcdVersion, isSince, parseVersion, skipReason, testSince } from "./etcd-version.ts";
@@ -114,7 +114,7 @@ test("a cluster that is disposed leaves no process and no file", async () => {
   const cluster = await startEtcdCluster({ members: 1 });
   const { pid, dataFolder } = cluster.member(0);
   await cluster.dispose();
-  expect(existsSync(`/proc/${pid}`)).toBe(false);
+  expect(isRunning(pid)).toBe(false);
   expect(existsSync(dataFolder)).toBe(false);
 });
 
@@ -134,9 +134,9 @@ test("children end with a runner that is killed", async () => {
     `${script} await new Promise(() => setInterval(() => {}, 1000))`,
   ]);
   const pid = Number(await new LineLog("the runner", runner.stdout).next());
-  expect(existsSync(`/proc/${pid}`)).toBe(true);
+  expect(isRunning(pid)).toBe(true);
   runner.kill("SIGKILL");
-  await waitFor(`process ${pid} to end`, () => !existsSync(`/proc/${pid}`));
+  await waitFor(`process ${pid} to end`, () => !isRunning(pid));
 });
 
 test("a command that does not end is killed, and named", async () => {

@@ -5,9 +5,10 @@
  * put would wait for the disk; otherwise in the system's folder for temporary files. Its name holds the owner's
  * process id: what a killed test runner left behind is removed by the next one.
  */
-import { accessSync, constants, existsSync, mkdtempSync, readdirSync, rmSync, statfsSync } from "node:fs";
+import { accessSync, constants, mkdtempSync, readdirSync, rmSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { isRunning } from "./child-process.ts";
 
 /** Each etcd member preallocates two 64 MB log segments; a container's usual 64 MB of /dev/shm is too small. */
 const ROOM_NEEDED_BYTES = 4 * 1024 ** 3;
@@ -26,7 +27,7 @@ function roomyMemoryFolder(): string | undefined {
 function removeOrphans(parent: string): void {
   for (const name of readdirSync(parent)) {
     const owner = /^etcdproxy-[a-z]+-(\d+)-/.exec(name)?.[1];
-    if (owner !== undefined && !existsSync(`/proc/${owner}`)) {
+    if (owner !== undefined && !isRunning(Number(owner))) {
       rmSync(join(parent, name), { recursive: true, force: true });
     }
   }

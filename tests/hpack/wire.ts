@@ -1,7 +1,7 @@
 /** Header blocks for tests: hexadecimal to bytes, and encoder or decoder calls on whole blocks. */
 
 import { ByteWriter } from "../../src/base/byte-writer.ts";
-import { HpackDecoder } from "../../src/hpack/decoder.ts";
+import type { HpackDecoder } from "../../src/hpack/decoder.ts";
 import type { HpackEncoder } from "../../src/hpack/encoder.ts";
 import type { HeaderField } from "../../src/hpack/header-field.ts";
 

@@ -5,7 +5,7 @@ import { createEndpoint } from "../../src/endpoints/endpoint.ts";
 import { RangeResponseSchema } from "../../src/gen/etcdserverpb/kv_pb.ts";
 import { Code, type Status } from "../../src/grpc/status.ts";
 import { memberMetricsPage } from "../../src/proxy/pages/member-metrics.ts";
-import { type Page, servePage, textPage } from "../../src/proxy/pages/page.ts";
+import { type MakePage, type Page, servePage, textPage } from "../../src/proxy/pages/page.ts";
 import { createPages } from "../../src/proxy/pages/pages.ts";
 import { Forwarding, READ } from "../grpc/forwarding.ts";
 import { type StandInCall, StandInMember } from "../grpc/stand-in-member.ts";
@@ -60,7 +60,10 @@ describe("/health", () => {
 });
 
 describe("a page", () => {
-  const serve = (path: string): Promise<Page> => Promise.resolve(textPage(200, path));
+  const serve =
+    (path: string): MakePage =>
+    () =>
+      Promise.resolve(textPage(200, path));
 
   test("is found by its path without the query", async () => {
     expect(text(await servePage(serve, "GET", "/metrics?a=/b"))).toBe("/metrics");
@@ -71,15 +74,18 @@ describe("a page", () => {
   });
 
   test("that fails is a 500 with the reason", async () => {
-    const page = await servePage(() => Promise.reject(new Error("broken")), "GET", "/");
+    const page = await servePage(() => () => Promise.reject(new Error("broken")), "GET", "/");
     expect([page.status, text(page)]).toEqual([500, "etcdproxy: broken\n"]);
   });
 
   test("that does not exist is a 404", async () => {
     using member = new StandInMember();
     using forwarding = new Forwarding([member]);
-    const page = await servePage(createPages(forwarding.channel, LIMITS), "GET", "/nope");
-    expect([page.status, text(page)]).toEqual([404, "/nope is not served here\n"]);
+    const pages = createPages(forwarding.channel, LIMITS);
+    for (const method of ["GET", "POST"]) {
+      const page = await servePage(pages, method, "/nope");
+      expect([page.status, text(page)]).toEqual([404, "/nope is not served here\n"]);
+    }
   });
 });
 

@@ -11,32 +11,42 @@ function gathered(...pieces: Uint8Array[]): { request: RequestMessage; results: 
 
 describe("a request message", () => {
   test("in one piece is whole", () => {
-    expect(Buffer.from(gathered(MESSAGE).request.framed!).equals(MESSAGE)).toBe(true);
+    expect(Buffer.from(gathered(MESSAGE).request.framed).equals(MESSAGE)).toBe(true);
   });
 
   test("byte by byte is whole with the last one", () => {
     const request = new RequestMessage(10);
     for (let i = 0; i < MESSAGE.length; i++) {
-      expect(request.framed).toBeNull();
+      expect(request.whole).toBe(false);
       expect(request.add(MESSAGE, i, i + 1)).toBe(-1);
     }
-    expect(Buffer.from(request.framed!).equals(MESSAGE)).toBe(true);
+    expect(Buffer.from(request.framed).equals(MESSAGE)).toBe(true);
   });
 
   test("of no bytes is whole", () => {
     expect(gathered(framed("")).request.framed).toHaveLength(5);
   });
 
-  test("does not change with the chunk it came in", () => {
-    const chunk = Uint8Array.from(MESSAGE);
-    const { request } = gathered(chunk);
-    chunk.fill(0);
-    expect(Buffer.from(request.framed!).equals(MESSAGE)).toBe(true);
+  test("out of a small chunk stays where it lies, and the chunk is what it keeps", () => {
+    const chunk = Buffer.concat([new Uint8Array(100), MESSAGE]);
+    const request = new RequestMessage(10);
+    expect(request.add(chunk, 100, chunk.length)).toBe(-1);
+    expect(request.bytes).toBe(chunk);
+    expect(Buffer.from(request.framed).equals(MESSAGE)).toBe(true);
+    expect(request.keptBytes).toBe(chunk.length);
+  });
+
+  test("out of a large chunk is copied, and keeps only itself", () => {
+    const chunk = Buffer.concat([new Uint8Array(20_000), MESSAGE]);
+    const request = new RequestMessage(10);
+    expect(request.add(chunk, 20_000, chunk.length)).toBe(-1);
+    expect(Buffer.from(request.framed).equals(MESSAGE)).toBe(true);
+    expect(request.keptBytes).toBe(MESSAGE.length);
   });
 
   test("that is cut short is not whole", () => {
-    expect(gathered(MESSAGE.subarray(0, 8)).request.framed).toBeNull();
-    expect(gathered().request.framed).toBeNull();
+    expect(gathered(MESSAGE.subarray(0, 8)).request.whole).toBe(false);
+    expect(gathered().request.whole).toBe(false);
   });
 
   test("above the limit is told by its length, before its bytes have come", () => {

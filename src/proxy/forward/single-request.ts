@@ -11,7 +11,7 @@ import type { Endpoint } from "../../endpoints/endpoint.ts";
 import { memberRefusal } from "../../etcd/member-refusal.ts";
 import { isRepeatableRead } from "../../etcd/repeatable-reads.ts";
 import type { Channel, ChannelCall } from "../../grpc/channel.ts";
-import { type CallFailure, ClientCall, type ClientCallHandler } from "../../grpc/client-call.ts";
+import type { CallFailure, ClientCall, ClientCallHandler } from "../../grpc/client-call.ts";
 import { MESSAGE_PREFIX_BYTES } from "../../grpc/message-scanner.ts";
 import type { CallReceiver, ServerCall } from "../../grpc/server-call.ts";
 import { Code, type Status } from "../../grpc/status.ts";
@@ -22,8 +22,8 @@ import {
   type ForwardLimits,
   NEVER_PROCESSED_REPEATS_MAX,
   requestTooLarge,
-  TOO_MANY_WAITING,
 } from "./forward-limits.ts";
+import { callUpstream, endUnserved } from "./upstream-call.ts";
 import { EXTRA, RequestMessage } from "./request-message.ts";
 
 /**
@@ -64,9 +64,10 @@ export class SingleRequestForward implements CallReceiver, ClientCallHandler, Ch
   // From the client.
 
   onRequestBytes(bytes: Uint8Array, start: number, end: number): void {
+    const keptBefore = this.#request.keptBytes;
     const problem = this.#request.add(bytes, start, end);
     this.#call.consume(end - start);
-    this.#call.retain(end - start);
+    this.#call.retain(this.#request.keptBytes - keptBefore);
     if (problem === -1) return;
     if (problem === EXTRA) {
       this.#call.finishWithStatus({ code: Code.INTERNAL, message: "the method takes one request message" });
@@ -76,7 +77,7 @@ export class SingleRequestForward implements CallReceiver, ClientCallHandler, Ch
   }
 
   onRequestEnd(): void {
-    if (this.#request.framed === null) {
+    if (!this.#request.whole) {
       this.#call.finishWithStatus({ code: Code.INTERNAL, message: "the request message is cut short" });
       return;
     }
@@ -99,7 +100,7 @@ export class SingleRequestForward implements CallReceiver, ClientCallHandler, Ch
   }
 
   get heldBytes(): number {
-    return this.#request.framed?.length ?? 0;
+    return this.#request.keptBytes;
   }
 
   avoids(endpoint: Endpoint): boolean {
@@ -111,20 +112,13 @@ export class SingleRequestForward implements CallReceiver, ClientCallHandler, Ch
       this.#call.finishWithStatus(this.#lastFailure);
       return;
     }
-    const { head, deadlineMs } = this.#call;
-    const leftMs = deadlineMs === Number.POSITIVE_INFINITY ? deadlineMs : deadlineMs - performance.now();
-    const framed = this.#request.framed!;
-    this.#upstreamCall = new ClientCall(
-      upstream,
-      head.upstreamFields(upstream.endpoint.name, leftMs),
-      this.#limits.receiveBytesMax,
-      this,
-    );
-    this.#upstreamCall.sendMessageBytes(framed, 0, framed.length, true);
+    const { bytes, start, end } = this.#request;
+    this.#upstreamCall = callUpstream(this.#call, upstream, this.#limits, this);
+    this.#upstreamCall.sendMessageBytes(bytes, start, end, true);
   }
 
   onWaitedInVain(why: "time" | "full"): void {
-    this.#call.finishWithStatus(why === "full" ? TOO_MANY_WAITING : this.#channel.unavailable());
+    endUnserved(this.#call, this.#channel, why);
   }
 
   // From the member.
@@ -212,7 +206,7 @@ export class SingleRequestForward implements CallReceiver, ClientCallHandler, Ch
   }
 
   #isRead(): boolean {
-    return isRepeatableRead(this.#call.head.path, this.#request.framed!.subarray(MESSAGE_PREFIX_BYTES));
+    return isRepeatableRead(this.#call.head.path, this.#request.framed.subarray(MESSAGE_PREFIX_BYTES));
   }
 
   /** Notes a repeat on `endpoint`; false when there was one already. */

@@ -10,7 +10,7 @@ import { ByteWriter } from "../../base/byte-writer.ts";
 import type { Endpoint } from "../../endpoints/endpoint.ts";
 import { memberRefusal } from "../../etcd/member-refusal.ts";
 import type { Channel, ChannelCall } from "../../grpc/channel.ts";
-import { type CallFailure, ClientCall, type ClientCallHandler } from "../../grpc/client-call.ts";
+import type { CallFailure, ClientCall, ClientCallHandler } from "../../grpc/client-call.ts";
 import { MessageScanner } from "../../grpc/message-scanner.ts";
 import type { CallReceiver, ServerCall } from "../../grpc/server-call.ts";
 import type { Upstream } from "../../grpc/upstream.ts";
@@ -20,8 +20,8 @@ import {
   type ForwardLimits,
   NEVER_PROCESSED_REPEATS_MAX,
   requestTooLarge,
-  TOO_MANY_WAITING,
 } from "./forward-limits.ts";
+import { callUpstream, endUnserved } from "./upstream-call.ts";
 
 /** Request bytes kept until the answer begins: enough for the first message of a watch, or a heartbeat. */
 const KEPT_BYTES_MAX = 4 * 1024;
@@ -96,10 +96,7 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
   }
 
   onUpstream(upstream: Upstream): void {
-    const { head, deadlineMs } = this.#call;
-    const leftMs = deadlineMs === Number.POSITIVE_INFINITY ? deadlineMs : deadlineMs - performance.now();
-    const fields = head.upstreamFields(upstream.endpoint.name, leftMs);
-    const upstreamCall = new ClientCall(upstream, fields, this.#limits.receiveBytesMax, this);
+    const upstreamCall = callUpstream(this.#call, upstream, this.#limits, this);
     this.#upstreamCall = upstreamCall;
     this.#sentBytes = 0;
     const kept = this.#kept;
@@ -108,7 +105,7 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
   }
 
   onWaitedInVain(why: "time" | "full"): void {
-    this.#call.finishWithStatus(why === "full" ? TOO_MANY_WAITING : this.#channel.unavailable());
+    endUnserved(this.#call, this.#channel, why);
   }
 
   // From the member.

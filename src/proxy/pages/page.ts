@@ -5,18 +5,24 @@ export interface Page {
   readonly body: Uint8Array;
 }
 
-/** What a page may depend on: the path of a GET or HEAD request, without its query. */
-export type ServePage = (path: string) => Promise<Page>;
+/** Makes a page now. */
+export type MakePage = () => Promise<Page>;
+
+/** The pages there are: by the path of a request, without its query; undefined where there is none. */
+export type Pages = (path: string) => MakePage | undefined;
 
 export function textPage(status: number, text: string, contentType = "text/plain; charset=utf-8"): Page {
   return { status, contentType, body: new TextEncoder().encode(text) };
 }
 
 /** The page for `method` and `target`; it never rejects. */
-export async function servePage(serve: ServePage, method: string, target: string): Promise<Page> {
-  if (method !== "GET" && method !== "HEAD") return textPage(405, "only GET and HEAD are served here\n");
+export async function servePage(pages: Pages, method: string, target: string): Promise<Page> {
+  const path = target.split("?", 1)[0]!;
+  const make = pages(path);
+  if (make === undefined) return textPage(404, `${path} is not served here\n`);
+  if (method !== "GET" && method !== "HEAD") return textPage(405, `${path} is only there to be read (GET)\n`);
   try {
-    return await serve(target.split("?", 1)[0]!);
+    return await make();
   } catch (error) {
     return textPage(500, `etcdproxy: ${error instanceof Error ? error.message : String(error)}\n`);
   }

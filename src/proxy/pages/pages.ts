@@ -7,23 +7,18 @@ import type { ForwardLimits } from "../forward/forward-limits.ts";
 import { SingleRequestForward } from "../forward/single-request.ts";
 import { healthPage } from "./health.ts";
 import { memberMetricsPage } from "./member-metrics.ts";
-import { type Page, type ServePage, textPage } from "./page.ts";
+import type { MakePage, Pages } from "./page.ts";
 
-export function createPages(channel: Channel, limits: ForwardLimits): ServePage {
+export function createPages(channel: Channel, limits: ForwardLimits): Pages {
   const client: Client<typeof KV> = createClient(
     KV,
     connectTransport((call) => {
       new SingleRequestForward(call, channel, limits, true);
     }),
   );
-  return async (path): Promise<Page> => {
-    switch (path) {
-      case "/health":
-        return healthPage(client);
-      case "/metrics":
-        return memberMetricsPage(channel.endpoints);
-      default:
-        return textPage(404, `${path} is not served here\n`);
-    }
-  };
+  const pages = new Map<string, MakePage>([
+    ["/health", () => healthPage(client)],
+    ["/metrics", () => memberMetricsPage(channel.endpoints)],
+  ]);
+  return (path) => pages.get(path);
 }

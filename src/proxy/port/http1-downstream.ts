@@ -11,7 +11,7 @@ import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { Socket } from "bun";
 import { isGrpcContentType } from "../../grpc/call-head.ts";
 import { SocketDuplex } from "../../net/socket-duplex.ts";
-import { type ServePage, servePage } from "../pages/page.ts";
+import { type Pages, servePage } from "../pages/page.ts";
 import type { Router } from "../router.ts";
 
 /** How long a client may keep us waiting: for the rest of a request, or for its next one. */
@@ -23,7 +23,7 @@ export class Http1Side {
   readonly #server: Server;
   readonly #downstreams = new WeakMap<Duplex, Http1Downstream>();
 
-  constructor(router: Router, pages: ServePage) {
+  constructor(router: Router, pages: Pages) {
     const connect = connectNodeAdapter({
       ...router.connectOptions(),
       routes: (routes) => {
@@ -102,11 +102,7 @@ function refuseGrpc(response: ServerResponse): void {
   response.end("gRPC is served over HTTP/2\n");
 }
 
-async function answerPage(
-  pages: ServePage,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
+async function answerPage(pages: Pages, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const page = await servePage(pages, request.method ?? "GET", request.url ?? "/");
   response.writeHead(page.status, { "content-type": page.contentType, "content-length": page.body.length });
   if (request.method === "HEAD") response.end();

@@ -18,13 +18,13 @@ import type { RequestHead } from "../../http2/header-rules.ts";
 import { ServerConnection, type ServerConnectionHandler } from "../../http2/server-connection.ts";
 import type { Stream } from "../../http2/stream.ts";
 import type { RateLimitedLog } from "../../observe/rate-limited-log.ts";
-import { type ServePage, servePage } from "../pages/page.ts";
+import { type Pages, servePage } from "../pages/page.ts";
 import type { Router } from "../router.ts";
 
 /** What every connection of the port shares. */
 export interface Downstreams {
   readonly router: Router;
-  readonly pages: ServePage;
+  readonly pages: Pages;
   readonly deadlines: DeadlineTimer;
   readonly http2: ConnectionOptions;
   readonly log: RateLimitedLog;
