@@ -1,6 +1,6 @@
 /** The harness itself: what the end-to-end suites take for granted about it. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, rmdirSync } from "node:fs";
+import { existsSync, readFileSync, rmdirSync } from "node:fs";
 import { status } from "@grpc/grpc-js";
 import { create } from "@bufbuild/protobuf";
 import { KV } from "../../src/gen/etcdserverpb/kv_pb.ts";
@@ -134,7 +134,8 @@ test("children end with a runner that is killed", async () => {
     `${script} await new Promise(() => setInterval(() => {}, 1000))`,
   ]);
   const pid = Number(await new LineLog("the runner", runner.stdout).next());
-  expect(isRunning(pid)).toBe(true);
+  // Until it is `sleep`, the child may not have asked yet to be told of its parent's death.
+  await waitFor("the child to begin", () => readFileSync(`/proc/${pid}/comm`, "latin1") === "sleep\n");
   runner.kill("SIGKILL");
   await waitFor(`process ${pid} to end`, () => !isRunning(pid));
 });
