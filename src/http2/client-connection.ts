@@ -72,7 +72,7 @@ export class ClientConnection extends Connection {
     const id = this.#nextStreamId;
     this.#nextStreamId += 2;
     const stream = new Stream(this, id, this.outbound.remoteSettings.initialWindowBytes, handler);
-    this.streams.set(id, stream);
+    this.streams.add(stream);
     stream.sendHeaders(fields, endStream);
     return stream;
   }
@@ -144,7 +144,7 @@ export class ClientConnection extends Connection {
   protected override onGoaway(lastStreamId: number, code: number, debugText: string): void {
     this.#goaway = true;
     const why = `member is going away with ${errorCodeName(code)}${debugText === "" ? "" : `: ${debugText}`}`;
-    for (const stream of [...this.streams.values()]) {
+    for (const stream of this.streams.all()) {
       if (stream.id <= lastStreamId) continue;
       const handler = stream.handler;
       stream.handler = NO_HANDLER;

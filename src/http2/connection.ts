@@ -45,6 +45,7 @@ import {
   writeSettings,
 } from "./settings.ts";
 import { connectionReset, largestHolder, NO_HANDLER, type Stream } from "./stream.ts";
+import { StreamTable } from "./stream-table.ts";
 
 export abstract class Connection implements FrameSink, OutputListener {
   readonly outbound: Outbound;
@@ -63,7 +64,7 @@ export abstract class Connection implements FrameSink, OutputListener {
   /** What the streams' owners keep on their behalf, such as requests that may have to be sent again. */
   retainedBytes = 0;
 
-  readonly streams = new Map<number, Stream>();
+  readonly streams = new StreamTable();
   protected readonly floods: FloodGuard;
   /** The highest stream id the peer has opened. */
   protected lastRemoteStreamId = 0;
@@ -134,13 +135,12 @@ export abstract class Connection implements FrameSink, OutputListener {
     if (this.ended) return;
     this.ended = true;
     const reset = connectionReset(end.message, false);
-    for (const stream of this.streams.values()) {
+    for (const stream of this.streams.all()) {
       const handler = stream.handler;
       stream.handler = NO_HANDLER;
       stream.close();
       handler.onReset(reset);
     }
-    this.streams.clear();
     this.heldBytesChanged(-this.heldBytes);
     this.retainedBytesChanged(-this.retainedBytes);
     this.#budget?.leave(this);
@@ -292,7 +292,7 @@ export abstract class Connection implements FrameSink, OutputListener {
     this.outbound.tableBytesChanged();
     const change = this.outbound.remoteSettings.initialWindowBytes - windowBefore;
     if (change !== 0) {
-      for (const stream of this.streams.values()) {
+      for (const stream of this.streams.all()) {
         stream.sendWindowBytes += change;
         if (stream.sendWindowBytes > WINDOW_BYTES_MAX) {
           throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "SETTINGS make a window too large");
@@ -414,7 +414,7 @@ export abstract class Connection implements FrameSink, OutputListener {
 
   /** `stream` is closed: nothing refers to it by number any more. */
   forget(stream: Stream): void {
-    this.streams.delete(stream.id);
+    this.streams.remove(stream);
     if (this.ended) return;
     this.onForgotten();
     this.finishWhenIdle();
@@ -447,7 +447,7 @@ export abstract class Connection implements FrameSink, OutputListener {
 
   /** Gives up the stream that holds most, or the whole connection when none holds anything. */
   shedLargest(): void {
-    const largest = largestHolder(this.streams.values());
+    const largest = largestHolder(this.streams.all());
     if (largest === null) {
       this.fail(ErrorCode.ENHANCE_YOUR_CALM, "buffers are full");
     } else {

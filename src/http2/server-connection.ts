@@ -106,7 +106,7 @@ export class ServerConnection extends Connection {
   #newStream(id: number): Stream {
     const stream = new Stream(this, id, this.outbound.remoteSettings.initialWindowBytes, NO_HANDLER);
     stream.headReceived = true;
-    this.streams.set(id, stream);
+    this.streams.add(stream);
     return stream;
   }
 
