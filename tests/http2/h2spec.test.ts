@@ -10,9 +10,10 @@ const NO_GO = 3;
 
 const found = Bun.spawnSync([`${import.meta.dir}/../../scripts/h2spec`], { stderr: "pipe" });
 const program = found.stdout.toString().trim();
-if (found.exitCode === NO_GO) console.warn(`h2spec does not run: ${found.stderr.toString().trim()}`);
+const said = found.stderr.toString().trim();
+const withoutGo = found.exitCode === NO_GO;
 
-describe.skipIf(found.exitCode === NO_GO)("h2spec", () => {
+describe.skipIf(withoutGo)(withoutGo ? `h2spec (skipped: ${said})` : "h2spec", () => {
   let server: ReturnType<typeof startH2specServer>;
   beforeAll(() => {
     server = startH2specServer();
@@ -20,8 +21,9 @@ describe.skipIf(found.exitCode === NO_GO)("h2spec", () => {
   afterAll(() => server.stop());
 
   test("its program is there", () => {
-    expect(found.stderr.toString()).toBe("");
-    expect(found.exitCode).toBe(0);
+    // What a build prints on its way is no fault; what a failed one prints says why.
+    expect(found.exitCode === 0 ? "" : said).toBe("");
+    expect(program).not.toBe("");
   });
 
   for (const suite of ["generic", "http2", "hpack"]) {
