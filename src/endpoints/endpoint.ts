@@ -1,7 +1,9 @@
-// An etcd member's client address as `--endpoints` names it.
-//
-// Stands between the operator's text and those who choose and dial. A list that was parsed is not empty, has no
-// address twice and keeps its order; `name` tells its endpoints apart.
+/**
+ * An etcd member's client address as `--endpoints` names it.
+ *
+ * Stands between the operator's text and those who choose and dial. A list that was parsed is not empty, has no
+ * address twice and keeps its order; `name` tells its endpoints apart.
+ */
 import { AddressError, formatAddress, parseHostAndPort } from "../net/address.ts";
 
 export interface Endpoint {

@@ -1,7 +1,9 @@
-// Whether an address is the proxy's own: an endpoint that leads back to it would be a loop without end.
-//
-// Stands between the listen address and the endpoints. On every interface a proxy has all addresses of this
-// machine; and dialling 0.0.0.0 or :: reaches the loopback address.
+/**
+ * Whether an address is the proxy's own: an endpoint that leads back to it would be a loop without end.
+ *
+ * Stands between the listen address and the endpoints. On every interface a proxy has all addresses of this
+ * machine; and dialling 0.0.0.0 or :: reaches the loopback address.
+ */
 import { isIPv4 } from "node:net";
 import { networkInterfaces } from "node:os";
 import { type Address, isIpLiteral } from "../net/address.ts";

@@ -1,8 +1,10 @@
-// Endpoints from DNS: the SRV records of `_etcd-client-ssl._tcp` and `_etcd-client._tcp` of a domain.
-//
-// Stands between the resolver and the choice of endpoints. Whoever can forge DNS answers can name members of their
-// own, so records that promise TLS are taken unchecked only where the operator asked for it, and a failed lookup
-// of them never falls back to those without TLS. No records is an error, never a default address.
+/**
+ * Endpoints from DNS: the SRV records of `_etcd-client-ssl._tcp` and `_etcd-client._tcp` of a domain.
+ *
+ * Stands between the resolver and the choice of endpoints. Whoever can forge DNS answers can name members of their
+ * own, so records that promise TLS are taken unchecked only where the operator asked for it, and a failed lookup
+ * of them never falls back to those without TLS. No records is an error, never a default address.
+ */
 import type { DnsResolver, SrvRecord } from "../net/resolver.ts";
 import { createEndpoint, type Endpoint } from "./endpoint.ts";
 import { orderSrvRecords } from "./srv-order.ts";

@@ -1,7 +1,9 @@
-// The order in which to try the targets of SRV records (RFC 2782): by priority, and within one by weighted chance.
-//
-// Stands between DNS answers and the choice of endpoints. A record comes first among those of its priority with the
-// probability weight / sum of weights; one without weight comes only after all that have one.
+/**
+ * The order in which to try the targets of SRV records (RFC 2782): by priority, and within one by weighted chance.
+ *
+ * Stands between DNS answers and the choice of endpoints. A record comes first among those of its priority with the
+ * probability weight / sum of weights; one without weight comes only after all that have one.
+ */
 import type { SrvRecord } from "../net/resolver.ts";
 
 /** The records in the order to try them; `random` gives numbers from 0 up to but not including 1. */

@@ -1,8 +1,10 @@
-// Which endpoint to use: one picked at random at the start and kept until it fails, then another.
-//
-// Stands between the list of endpoints and those who dial; it reads no clock and dials nothing. A failed endpoint is
-// set aside for the retry delay. When all are set aside, all are candidates again at once, the one that failed
-// longest ago first: nobody is turned away only because time has to pass.
+/**
+ * Which endpoint to use: one picked at random at the start and kept until it fails, then another.
+ *
+ * Stands between the list of endpoints and those who dial; it reads no clock and dials nothing. A failed endpoint is
+ * set aside for the retry delay. When all are set aside, all are candidates again at once, the one that failed
+ * longest ago first: nobody is turned away only because time has to pass.
+ */
 import type { Endpoint } from "./endpoint.ts";
 
 export interface StickyChoiceOptions {

@@ -1,12 +1,14 @@
-// One client of the gateway: dials members until one answers, then is only a pipe.
-//
-//      dialling ──dialled──> piping ──finished, broken──> closed
-//          │  └─failed: the next endpoint, each at most once
-//          └─ client gone, or no endpoint left ──> closed
-//
-// Stands between the accepted socket and the members. The client's first bytes wait in the pipe while it dials. A dial
-// whose client has gone still runs its course, so that clients with little patience cannot keep a black-holed
-// endpoint in use.
+/**
+ * One client of the gateway: dials members until one answers, then is only a pipe.
+ *
+ *      dialling ──dialled──> piping ──finished, broken──> closed
+ *          │  └─failed: the next endpoint, each at most once
+ *          └─ client gone, or no endpoint left ──> closed
+ *
+ * Stands between the accepted socket and the members. The client's first bytes wait in the pipe while it dials. A dial
+ * whose client has gone still runs its course, so that clients with little patience cannot keep a black-holed
+ * endpoint in use.
+ */
 import type { Socket } from "bun";
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import { DialError } from "../net/dial-error.ts";

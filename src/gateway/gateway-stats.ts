@@ -1,4 +1,6 @@
-// What the gateway counts, as a plain object that a metrics page can read at any time.
+/**
+ * What the gateway counts, as a plain object that a metrics page can read at any time.
+ */
 
 export interface GatewayStats {
   /** Clients connected now. */

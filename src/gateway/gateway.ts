@@ -1,7 +1,9 @@
-// The L4 proxy: accepts TCP connections and pipes each to an etcd member, looking at nothing that passes.
-//
-// Stands between the command line and the connections. It never dials itself: an endpoint that resolves to its own
-// listen address is refused at the start, and later, should DNS change, at the dial.
+/**
+ * The L4 proxy: accepts TCP connections and pipes each to an etcd member, looking at nothing that passes.
+ *
+ * Stands between the command line and the connections. It never dials itself: an endpoint that resolves to its own
+ * listen address is refused at the start, and later, should DNS change, at the dial.
+ */
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import { StickyChoice } from "../endpoints/sticky-choice.ts";
 import { formatAddress, type Address } from "../net/address.ts";

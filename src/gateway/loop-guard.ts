@@ -1,8 +1,10 @@
-// Keeps the gateway from dialling itself by way of a name whose addresses change after the start.
-//
-// Stands between a connection and its dial. Only names on the gateway's own port are watched, so that other endpoints
-// cost nothing. An endpoint found to lead back is not dialled again for a while, even when it is the only one: each
-// such dial is a new client of the gateway, which would dial in its turn.
+/**
+ * Keeps the gateway from dialling itself by way of a name whose addresses change after the start.
+ *
+ * Stands between a connection and its dial. Only names on the gateway's own port are watched, so that other endpoints
+ * cost nothing. An endpoint found to lead back is not dialled again for a while, even when it is the only one: each
+ * such dial is a new client of the gateway, which would dial in its turn.
+ */
 import type { Socket } from "bun";
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import { isIpLiteral, type Address } from "../net/address.ts";

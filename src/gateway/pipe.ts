@@ -1,11 +1,13 @@
-// One end of a pipe between two sockets: what arrives at one end leaves at the other.
-//
-// Stands between a client's socket and a member's, knowing neither TLS nor HTTP. Bytes keep their order, none is
-// lost or doubled, and at most one chunk (512 KiB, what Bun reads at once) waits for an end: its source is paused until
-// it has left. A half-close passes through behind the bytes before it; a reset passes through at once.
-//
-//      client ── socket ─ PipeEnd  received ──> write ─ PipeEnd ─ socket ── member
-//                         (downstream)                  (upstream)
+/**
+ * One end of a pipe between two sockets: what arrives at one end leaves at the other.
+ *
+ * Stands between a client's socket and a member's, knowing neither TLS nor HTTP. Bytes keep their order, none is
+ * lost or doubled, and at most one chunk (512 KiB, what Bun reads at once) waits for an end: its source is paused until
+ * it has left. A half-close passes through behind the bytes before it; a reset passes through at once.
+ *
+ *      client ── socket ─ PipeEnd  received ──> write ─ PipeEnd ─ socket ── member
+ *                         (downstream)                  (upstream)
+ */
 import type { Socket } from "bun";
 
 /** Who hears of a pipe's end: exactly one of the two, at most once. */

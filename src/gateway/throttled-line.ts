@@ -1,4 +1,6 @@
-// A log line that clients can cause as often as they like: written at most once in a while, with how often it applied.
+/**
+ * A log line that clients can cause as often as they like: written at most once in a while, with how often it applied.
+ */
 import type { Logger } from "../observe/log.ts";
 
 const INTERVAL_MS = 5_000;

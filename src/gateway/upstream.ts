@@ -1,7 +1,9 @@
-// The members as the gateway's connections see them: which to dial, and what became of a dial.
-//
-// Stands between the connections and the choice of endpoints, and tells the log and the counters. A dial that failed
-// for want of files or ports on this machine is not held against the endpoint.
+/**
+ * The members as the gateway's connections see them: which to dial, and what became of a dial.
+ *
+ * Stands between the connections and the choice of endpoints, and tells the log and the counters. A dial that failed
+ * for want of files or ports on this machine is not held against the endpoint.
+ */
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import type { StickyChoice } from "../endpoints/sticky-choice.ts";
 import type { DialError } from "../net/dial-error.ts";

@@ -28,6 +28,8 @@ export interface ChannelCall extends WaitingCall {
 /** What the channel tells of, for logs and metrics. */
 export interface ChannelEvents {
   onConnected(endpoint: Endpoint): void;
+  /** A fault of our own, met while a member's bytes were handled; the connection is given up. */
+  onUnexpectedError(error: Error): void;
   /** `news` is false when the endpoint was known to fail already. */
   onEndpointFailed(endpoint: Endpoint, reason: string, news: boolean): void;
 }
@@ -95,7 +97,11 @@ export class Channel implements UpstreamOwner {
         drain: (socket) => socket.data?.onDrain(),
         end: (socket) => socket.data?.onPeerEnd(),
         close: (socket, error) => socket.data?.onClose(error),
-        error: (socket, error) => socket.data?.onClose(error),
+        // Over plain TCP only an exception of our own handlers comes here.
+        error: (socket, error) => {
+          options.events.onUnexpectedError(error);
+          socket.terminate();
+        },
       },
     });
     this.#firstStreamId = options.firstStreamId ?? 1;

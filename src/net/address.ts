@@ -1,7 +1,9 @@
-// A TCP address as operators write it: `host:port`, with IPv6 in brackets, or `:port` for every interface.
-//
-// Stands between the text of a flag and whoever listens or dials. An address that was parsed has a port from 0
-// to 65535 and a host that is empty (every interface), an IP literal without brackets, or a well-formed name.
+/**
+ * A TCP address as operators write it: `host:port`, with IPv6 in brackets, or `:port` for every interface.
+ *
+ * Stands between the text of a flag and whoever listens or dials. An address that was parsed has a port from 0
+ * to 65535 and a host that is empty (every interface), an IP literal without brackets, or a well-formed name.
+ */
 import { isIP, isIPv4, isIPv6 } from "node:net";
 
 export interface Address {

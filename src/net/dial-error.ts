@@ -1,7 +1,9 @@
-// Why a TCP dial failed, in words that name the endpoint.
-//
-// Stands between the system's error codes and those who choose endpoints. `reason` decides what happens next,
-// the text never does: only `exhausted` lies with this machine, every other reason speaks against the endpoint.
+/**
+ * Why a TCP dial failed, in words that name the endpoint.
+ *
+ * Stands between the system's error codes and those who choose endpoints. `reason` decides what happens next,
+ * the text never does: only `exhausted` lies with this machine, every other reason speaks against the endpoint.
+ */
 
 /**
  * - `refused`: nobody listens there

@@ -1,8 +1,10 @@
-// TCP dials with a timeout, over Bun.connect, without a promise or a closure for each dial.
-//
-// Stands between Bun's client sockets and those who choose endpoints. A dial ends exactly once: with
-// `dialled` or `dialFailed`, never before `start` has returned, or silently when it was abandoned. Bun cannot abort a
-// connect, so one that ran out of time is left behind; the socket is terminated should it come up after all.
+/**
+ * TCP dials with a timeout, over Bun.connect, without a promise or a closure for each dial.
+ *
+ * Stands between Bun's client sockets and those who choose endpoints. A dial ends exactly once: with
+ * `dialled` or `dialFailed`, never before `start` has returned, or silently when it was abandoned. Bun cannot abort a
+ * connect, so one that ran out of time is left behind; the socket is terminated should it come up after all.
+ */
 import type { Socket, SocketHandler } from "bun";
 import { isIpLiteral } from "./address.ts";
 import { DialError, dialErrorFrom } from "./dial-error.ts";

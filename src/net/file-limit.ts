@@ -1,7 +1,9 @@
-// How many connections the process's limit of open files allows.
-//
-// Stands between the operating system and the bound on connections. Bun reports a connect that failed for want
-// of a file as ECONNREFUSED, so the limit must be kept before it is met.
+/**
+ * How many connections the process's limit of open files allows.
+ *
+ * Stands between the operating system and the bound on connections. Bun reports a connect that failed for want
+ * of a file as ECONNREFUSED, so the limit must be kept before it is met.
+ */
 import { readFileSync } from "node:fs";
 
 /** Files kept for everything that is no connection: the runtime's own, logs, name lookups, dials left behind. */

@@ -1,8 +1,10 @@
-// A listening TCP socket with a bound on its open connections.
-//
-// Stands between Bun.listen and the two products; what it adds runs once for each connection, never for each
-// chunk. `connectionsOpen` never exceeds `connectionsMax`: a connection beyond it is reset at once and its
-// owner never hears of it, so that a flood of connections cannot use up the process's files.
+/**
+ * A listening TCP socket with a bound on its open connections.
+ *
+ * Stands between Bun.listen and the two products; what it adds runs once for each connection, never for each
+ * chunk. `connectionsOpen` never exceeds `connectionsMax`: a connection beyond it is reset at once and its
+ * owner never hears of it, so that a flood of connections cannot use up the process's files.
+ */
 import type { Socket, SocketHandler, TCPSocketListener } from "bun";
 import { formatAddress, type Address } from "./address.ts";
 

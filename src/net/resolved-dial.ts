@@ -1,7 +1,9 @@
-// A dial of a host name that a resolver of ours looks up, not the system's.
-//
-// Stands between the dialer and its attempts: the addresses are dialled one after another, each with its share of the
-// time, so that one address that does not answer leaves time for the others. It ends as any dial does: once.
+/**
+ * A dial of a host name that a resolver of ours looks up, not the system's.
+ *
+ * Stands between the dialer and its attempts: the addresses are dialled one after another, each with its share of the
+ * time, so that one address that does not answer leaves time for the others. It ends as any dial does: once.
+ */
 import type { Socket } from "bun";
 import { formatAddress } from "./address.ts";
 import type { Dial, DialOwner, DialTarget } from "./dial.ts";

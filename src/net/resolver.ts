@@ -1,8 +1,10 @@
-// DNS lookups: SRV records of a service, addresses of a host.
-//
-// Stands between node:dns and those who discover or dial endpoints. Each lookup makes a resolver of its own,
-// because one that lives on keeps the name servers of its first day, however /etc/resolv.conf changes.
-// "There is no such record" is an answer (an empty list); only a lookup that brought no answer throws.
+/**
+ * DNS lookups: SRV records of a service, addresses of a host.
+ *
+ * Stands between node:dns and those who discover or dial endpoints. Each lookup makes a resolver of its own,
+ * because one that lives on keeps the name servers of its first day, however /etc/resolv.conf changes.
+ * "There is no such record" is an answer (an empty list); only a lookup that brought no answer throws.
+ */
 import { lookup, Resolver } from "node:dns/promises";
 
 /** One SRV record (RFC 2782), as received: the answer's order means nothing. */

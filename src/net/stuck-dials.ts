@@ -1,7 +1,9 @@
-// Dials that ran out of time but cannot be aborted: the kernel goes on sending SYNs for about two minutes.
-//
-// Stands beside the dialer. While an address has such a dial, it is dialled again only once per retry delay, so
-// that a black-holed member costs a bounded number of file descriptors however many clients come.
+/**
+ * Dials that ran out of time but cannot be aborted: the kernel goes on sending SYNs for about two minutes.
+ *
+ * Stands beside the dialer. While an address has such a dial, it is dialled again only once per retry delay, so
+ * that a black-holed member costs a bounded number of file descriptors however many clients come.
+ */
 
 interface StuckAddress {
   pending: number;

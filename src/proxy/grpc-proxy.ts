@@ -60,6 +60,8 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     budget,
     events: {
       onConnected: (endpoint) => log.info("connected to a member", { endpoint: endpoint.name }),
+      onUnexpectedError: (error) =>
+        log.error("unexpected error on a member's connection", { error: error.stack ?? error.message }),
       onEndpointFailed: (endpoint, reason, news) => {
         if (news) log.warn("a member cannot be used", { endpoint: endpoint.name, reason });
       },

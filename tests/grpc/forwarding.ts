@@ -41,6 +41,9 @@ export class Forwarding implements Disposable {
       switchPauseMs: 0,
       events: {
         onConnected: ({ name }) => this.events.push(`up ${name}`),
+        onUnexpectedError: (error) => {
+          throw error;
+        },
         onEndpointFailed: ({ name }, _reason, news) =>
           this.events.push(`${news ? "down" : "still down"} ${name}`),
       },
