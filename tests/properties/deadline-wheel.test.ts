@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { DeadlineEntry, DeadlineWheel, TICK_MS } from "../../src/base/deadline-wheel.ts";
+import { runs } from "./runs.ts";
 
 class Entry extends DeadlineEntry {
   readonly deadlineMs: number;
@@ -57,6 +58,6 @@ test("no deadline fires early, twice, after it has left, or later than a tick be
         if (entry.deadlineMs <= nowMs) expect(fired).toContain(entry);
       }
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   );
 });

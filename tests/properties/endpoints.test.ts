@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { createEndpoint, parseEndpoints, type Endpoint } from "../../src/endpoints/endpoint.ts";
 import { StickyChoice } from "../../src/endpoints/sticky-choice.ts";
 import { AddressError, formatAddress, parseAddress } from "../../src/net/address.ts";
+import "./runs.ts";
 
 const RETRY_DELAY_MS = 100;
 

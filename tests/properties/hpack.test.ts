@@ -10,6 +10,7 @@ import { type HeaderField, headerField, headerFieldBytes } from "../../src/hpack
 import { decodeHuffman, encodeHuffman } from "../../src/hpack/huffman.ts";
 import { decodeInteger, encodeInteger, INTEGER_BYTES_MAX, INTEGER_MAX } from "../../src/hpack/integer.ts";
 import { STATIC_TABLE } from "../../src/hpack/static-table.ts";
+import { runs } from "./runs.ts";
 
 const CREDENTIALS = new Set(["authorization", "proxy-authorization", "cookie", "set-cookie", "token"]);
 
@@ -78,7 +79,7 @@ describe("HPACK", () => {
           }
         },
       ),
-      { numRuns: 400 },
+      { numRuns: runs(400) },
     );
   });
 
@@ -105,7 +106,7 @@ describe("HPACK", () => {
           }
         }
       }),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     );
   });
 
@@ -125,7 +126,7 @@ describe("HPACK", () => {
           expectDecodedOrRefused(bytes);
         },
       ),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     );
   });
 
@@ -160,7 +161,7 @@ describe("HPACK", () => {
           expect(() => decode(0xbe + twin.length)).toThrow(HpackError);
         },
       ),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 });
@@ -184,7 +185,7 @@ describe("Huffman code", () => {
         const end = encodeHuffman(text, bytes, 0, bytes.length);
         expect(decodeHuffman(bytes, 0, end)).toBe(text);
       }),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     );
   });
 
@@ -202,7 +203,7 @@ describe("Huffman code", () => {
         expect(encodeHuffman(text, bytes, 0, bytes.length)).toBe(coded.length);
         expect([...bytes]).toEqual([...coded]);
       }),
-      { numRuns: 3000 },
+      { numRuns: runs(3000) },
     );
   });
 });
@@ -222,7 +223,7 @@ describe("integers", () => {
         expect(cursor.at).toBe(end);
         expect(bytes[0]! & ~prefixMax).toBe(flags);
       }),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     );
   });
 });

@@ -32,6 +32,7 @@ import {
   type ServerWire,
   server,
 } from "../http2/wire.ts";
+import { runs } from "./runs.ts";
 
 const streamId = fc.oneof(fc.constantFrom(1, 1, 1, 3, 3, 5, 7), fc.nat(12));
 const credit = fc.oneof(fc.nat(1000), fc.constantFrom(0, 1, 65_535, 0x7fffffff));
@@ -173,7 +174,7 @@ describe("any chunking of the same bytes", () => {
         for (const chunk of chunks(bytes, sizes)) cut.send(chunk);
         expect(told(cut)).toEqual(told(whole));
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 
@@ -190,7 +191,7 @@ describe("any chunking of the same bytes", () => {
         for (const chunk of chunks(bytes, sizes)) wires[1].send(chunk);
         expect(told(wires[1])).toEqual(told(wires[0]));
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 });
@@ -225,7 +226,7 @@ describe("any bytes", () => {
           expect(wire.connection.heldBytes).toBe(0);
         },
       ),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 
@@ -242,7 +243,7 @@ describe("any bytes", () => {
         for (const each of acts) atClient.send(each(atClient));
         usableOrEnded(atClient);
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 });
@@ -286,7 +287,7 @@ describe("a client and a server, joined back to back", () => {
           expect([pair.client.heldBytes, pair.server.heldBytes, pair.budget.heldBytes]).toEqual([0, 0, 0]);
         },
       ),
-      { numRuns: 150 },
+      { numRuns: runs(150) },
     );
   });
 });
@@ -359,7 +360,7 @@ describe("a peer that changes its windows at will", () => {
         expect(wire.connection.heldBytes).toBe(0);
         expect(wire.connection.ended).toBe(false);
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 });

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { MESSAGE_PREFIX_BYTES, MessageScanner } from "../../src/grpc/message-scanner.ts";
 import { EXTRA, RequestMessage } from "../../src/proxy/forward/request-message.ts";
+import "./runs.ts";
 
 const LIMIT = 40;
 const lengths = fc.array(fc.nat(60), { maxLength: 12 });

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { orderSrvRecords } from "../../src/endpoints/srv-order.ts";
 import type { SrvRecord } from "../../src/net/resolver.ts";
+import "./runs.ts";
 
 /** A small generator of even chances (mulberry32), so that draws are the same in every run. */
 function seededRandom(seed: number): () => number {
