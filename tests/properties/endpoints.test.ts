@@ -3,7 +3,9 @@ import fc from "fast-check";
 import { createEndpoint, parseEndpoints, type Endpoint } from "../../src/endpoints/endpoint.ts";
 import { StickyChoice } from "../../src/endpoints/sticky-choice.ts";
 import { AddressError, formatAddress, parseAddress } from "../../src/net/address.ts";
-import "./runs.ts";
+import { runs } from "./runs.ts";
+
+fc.configureGlobal({ numRuns: runs(100) });
 
 const RETRY_DELAY_MS = 100;
 

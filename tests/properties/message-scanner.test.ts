@@ -3,7 +3,9 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { MESSAGE_PREFIX_BYTES, MessageScanner } from "../../src/grpc/message-scanner.ts";
 import { EXTRA, RequestMessage } from "../../src/proxy/forward/request-message.ts";
-import "./runs.ts";
+import { runs } from "./runs.ts";
+
+fc.configureGlobal({ numRuns: runs(100) });
 
 const LIMIT = 40;
 const lengths = fc.array(fc.nat(60), { maxLength: 12 });

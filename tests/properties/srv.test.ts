@@ -2,7 +2,9 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { orderSrvRecords } from "../../src/endpoints/srv-order.ts";
 import type { SrvRecord } from "../../src/net/resolver.ts";
-import "./runs.ts";
+import { runs } from "./runs.ts";
+
+fc.configureGlobal({ numRuns: runs(100) });
 
 /** A small generator of even chances (mulberry32), so that draws are the same in every run. */
 function seededRandom(seed: number): () => number {

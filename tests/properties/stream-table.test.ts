@@ -3,7 +3,9 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { StreamTable } from "../../src/http2/stream-table.ts";
 import type { Stream } from "../../src/http2/stream.ts";
-import "./runs.ts";
+import { runs } from "./runs.ts";
+
+fc.configureGlobal({ numRuns: runs(100) });
 
 /** The table looks at nothing of a stream but its id. */
 const stream = (id: number): Stream => ({ id }) as Stream;
