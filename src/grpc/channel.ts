@@ -125,11 +125,6 @@ export class Channel implements UpstreamOwner {
     this.#bringUp(this.#choice.candidates(performance.now()));
   }
 
-  /** The member that calls go to, or would go to. */
-  get endpoint(): Endpoint {
-    return this.#current?.endpoint ?? this.#choice.current(performance.now());
-  }
-
   /** Every endpoint, the one in use first. */
   get endpoints(): readonly Endpoint[] {
     return this.#choice.candidates(performance.now());

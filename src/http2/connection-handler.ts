@@ -10,8 +10,8 @@ import type { Settings } from "./settings.ts";
 export interface ConnectionEnd {
   /** Error code of RFC 9113 §7. */
   readonly code: number;
-  /** `self`: we ended it because of what the peer did; `peer`: it sent GOAWAY with an error; `transport`: the socket closed. */
-  readonly cause: "self" | "peer" | "transport" | "finished";
+  /** `self`: for what the peer did; `transport`: the socket closed; `finished`: nothing was left to do. */
+  readonly cause: "self" | "transport" | "finished";
   readonly message: string;
 }
 
