@@ -14,6 +14,7 @@ export type FlagGroup =
   | "Connections to members"
   | "Registration"
   | "Keys and reads"
+  | "Watches and leases"
   | "Limits"
   | "Keepalive of clients"
   | "TLS towards members"

@@ -151,6 +151,15 @@ export const grpcProxyFlags = [
     description: "key prefix of the leasing protocol: linearizable reads of leased keys are answered locally",
   },
   {
+    name: "watch-coalescing",
+    kind: "boolean",
+    default: true,
+    group: "Watches and leases",
+    since: "live",
+    description:
+      "clients' watches on a range share one watch at the members; false: each is forwarded as it is",
+  },
+  {
     name: "max-send-bytes",
     kind: "integer",
     placeholder: "bytes",

@@ -33,6 +33,7 @@ export async function startGrpcProxyProduct(flags: GrpcProxyFlags, log: Logger):
       bufferBytesMax: flags.maxBufferBytes,
       connectionsMax: flags.maxConnections === 0 ? Number.POSITIVE_INFINITY : flags.maxConnections,
       dialTimeoutMs: flags.dialTimeoutMs,
+      watchCoalescing: flags.watchCoalescing,
       log: log.child("grpc-proxy"),
     });
     log.child("grpc-proxy").info("started gRPC proxy", { address: proxy.address });

@@ -6,13 +6,17 @@
  * of the member.
  */
 import type { HeaderField } from "../hpack/header-field.ts";
-import { Code, readStatus } from "../grpc/status.ts";
+import { Code, readStatus, type Status } from "../grpc/status.ts";
 
 const REFUSALS = new Set(["etcdserver: no leader", "etcdserver: server stopped"]);
 
 /** The refusal's text in a trailer section, or undefined when the member did not refuse. */
 export function memberRefusal(trailers: readonly HeaderField[]): string | undefined {
   const status = readStatus(trailers);
-  if (status?.code !== Code.UNAVAILABLE || !REFUSALS.has(status.message)) return undefined;
-  return status.message;
+  return status === undefined ? undefined : memberRefusalOf(status);
+}
+
+/** The refusal's text in a status, or undefined when it is none. */
+export function memberRefusalOf({ code, message }: Status): string | undefined {
+  return code === Code.UNAVAILABLE && REFUSALS.has(message) ? message : undefined;
 }

@@ -147,6 +147,11 @@ export class Channel implements UpstreamOwner {
     else if (!this.#current.connection.goingAway) this.#addConnection(this.#current);
   }
 
+  /** Whether new calls may go to this connection. */
+  uses(upstream: Upstream): boolean {
+    return upstream === this.#current || this.#extras.includes(upstream);
+  }
+
   /** The call no longer wants a connection. */
   forget(call: ChannelCall): void {
     this.#waiting.remove(call);

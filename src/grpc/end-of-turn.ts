@@ -9,25 +9,35 @@ export interface EndOfTurnWork {
 
 let waiting: EndOfTurnWork[] = [];
 let spare: EndOfTurnWork[] = [];
+let running = false;
 
 /** Runs `work.onEndOfTurn` once this turn's events have been handled. */
 export function atEndOfTurn(work: EndOfTurnWork): void {
-  if (waiting.push(work) === 1) setImmediate(runAll);
+  if (waiting.push(work) === 1 && !running) setImmediate(runAll);
 }
 
+/** What the work of one pass puts off in its turn runs in the same turn, up to so many passes. */
+const PASSES_MAX = 3;
+
 function runAll(): void {
-  const now = waiting;
-  waiting = spare;
-  spare = now;
-  for (let i = 0; i < now.length; i++) {
-    try {
-      now[i]!.onEndOfTurn();
-    } catch (error) {
-      // One socket's trouble must not keep the others' output back.
-      queueMicrotask(() => {
-        throw error;
-      });
+  running = true;
+  for (let pass = 1; ; pass++) {
+    const now = waiting;
+    waiting = spare;
+    spare = now;
+    for (let i = 0; i < now.length; i++) {
+      try {
+        now[i]!.onEndOfTurn();
+      } catch (error) {
+        // One socket's trouble must not keep the others' output back.
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
     }
+    now.length = 0;
+    if (waiting.length === 0 || pass === PASSES_MAX) break;
   }
-  now.length = 0;
+  running = false;
+  if (waiting.length > 0) setImmediate(runAll);
 }

@@ -25,6 +25,14 @@ export const Code = {
   UNAUTHENTICATED: 16,
 } as const;
 
+/** A code as gRPC's Go library writes it, and etcd with it: `InvalidArgument`. */
+export function codeName(code: number): string {
+  const name = Object.entries(Code).find(([, value]) => value === code)?.[0] ?? "UNKNOWN";
+  if (name === "OK") return name;
+  if (name === "CANCELLED") return "Canceled";
+  return name.replace(/([A-Z])([A-Z]*)_?/g, (_, first: string, rest: string) => first + rest.toLowerCase());
+}
+
 export interface Status {
   readonly code: number;
   /** For people; any text. */

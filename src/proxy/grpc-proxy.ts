@@ -6,6 +6,7 @@ import { DeadlineTimer } from "../base/deadline-wheel.ts";
 import { type Endpoint, EndpointError } from "../endpoints/endpoint.ts";
 import { Cluster } from "../gen/etcdserverpb/cluster_pb.ts";
 import { Channel } from "../grpc/channel.ts";
+import { REAL_CLOCK } from "../grpc/real-clock.ts";
 import { connectTransport } from "../grpc/connect-transport.ts";
 import { BufferBudget } from "../http2/buffer-budget.ts";
 import { HTTP2_LIMITS, STREAM_WINDOW_BYTES } from "../http2/limits.ts";
@@ -23,6 +24,8 @@ import { SingleRequestForward } from "./forward/single-request.ts";
 import { createPages } from "./pages/pages.ts";
 import { Port } from "./port/port.ts";
 import { Router } from "./router.ts";
+import { ChannelWatchCalls } from "./watch/channel-watch-calls.ts";
+import { WatchHub } from "./watch/watch-hub.ts";
 
 export interface GrpcProxyOptions {
   readonly listenAddress: Address;
@@ -35,6 +38,8 @@ export interface GrpcProxyOptions {
   readonly bufferBytesMax: number;
   readonly connectionsMax: number;
   readonly dialTimeoutMs: number;
+  /** Clients' watches share watches at the members; false: each is forwarded. */
+  readonly watchCoalescing: boolean;
   readonly log: Logger;
 }
 
@@ -59,7 +64,10 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     dialTimeoutMs: options.dialTimeoutMs,
     budget,
     events: {
-      onConnected: (endpoint) => log.info("connected to a member", { endpoint: endpoint.name }),
+      onConnected: (endpoint) => {
+        log.info("connected to a member", { endpoint: endpoint.name });
+        watchCalls?.onConnected();
+      },
       onUnexpectedError: (error) =>
         log.error("unexpected error on a member's connection", { error: error.stack ?? error.message }),
       onEndpointFailed: (endpoint, reason, news) => {
@@ -71,11 +79,16 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     sendBytesMax: options.sendBytesMax,
     receiveBytesMax: options.receiveBytesMax,
   };
+  const watchCalls = options.watchCoalescing ? new ChannelWatchCalls(channel, limits) : null;
+  const hub =
+    watchCalls === null
+      ? null
+      : new WatchHub({ calls: watchCalls, clock: REAL_CLOCK, requestBytesMax: limits.sendBytesMax, budget });
   const port = new Port({
     address: options.listenAddress,
     connectionsMax: Math.min(options.connectionsMax, connectionsWithinFileLimit(1)),
     shared: {
-      router: new Router(channel, limits, typedServices(channel, limits, options.advertiseClientUrl)),
+      router: new Router(channel, limits, typedServices(channel, limits, options.advertiseClientUrl), hub),
       pages: createPages(channel, limits),
       deadlines: new DeadlineTimer(),
       log: new RateLimitedLog(log, () => performance.now()),
@@ -92,7 +105,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     },
   });
   channel.connect();
-  return { address: port.address, close: () => stop(port, channel) };
+  return { address: port.address, close: () => stop(port, channel, hub) };
 }
 
 /** The methods the proxy answers itself. */
@@ -112,9 +125,10 @@ function typedServices(channel: Channel, limits: ForwardLimits, advertiseClientU
   };
 }
 
-async function stop(port: Port, channel: Channel): Promise<void> {
+async function stop(port: Port, channel: Channel, hub: WatchHub | null): Promise<void> {
   await Promise.race([port.drain(), Bun.sleep(DRAIN_MS)]);
   port.close();
+  hub?.close();
   channel.close();
 }
 

@@ -10,6 +10,7 @@ import { createConnectRouter } from "@connectrpc/connect";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { compressionGzip } from "@connectrpc/connect-node";
 import { methodPath, SERVICES } from "../etcd/services.ts";
+import { Watch } from "../gen/etcdserverpb/watch_pb.ts";
 import type { Channel } from "../grpc/channel.ts";
 import { connectTransport } from "../grpc/connect-transport.ts";
 import type { ServerCall } from "../grpc/server-call.ts";
@@ -18,12 +19,14 @@ import { registerServices, type TypedServices } from "./connect-services.ts";
 import type { ForwardLimits } from "./forward/forward-limits.ts";
 import { SingleRequestForward } from "./forward/single-request.ts";
 import { StreamForward } from "./forward/stream.ts";
+import type { WatchHub } from "./watch/watch-hub.ts";
 
 /** How calls of one path are served. */
 type Lane =
   | { readonly kind: "unary" }
   | { readonly kind: "server streaming" }
   | { readonly kind: "stream" }
+  | { readonly kind: "watch"; readonly hub: WatchHub }
   | { readonly kind: "typed"; readonly handler: UniversalHandler };
 
 const UNKNOWN_METHOD: Lane = { kind: "stream" };
@@ -35,11 +38,14 @@ export class Router {
   /** Connect's handlers by path, for callers of other protocols than gRPC. */
   readonly #universal = new Map<string, UniversalHandler>();
   readonly #typed: TypedServices;
+  readonly #hub: WatchHub | null;
 
-  constructor(channel: Channel, limits: ForwardLimits, typed: TypedServices) {
+  /** `hub` null: each client's watches are forwarded as they are. */
+  constructor(channel: Channel, limits: ForwardLimits, typed: TypedServices, hub: WatchHub | null) {
     this.#channel = channel;
     this.#limits = limits;
     this.#typed = typed;
+    this.#hub = hub;
     const router = createConnectRouter(this.connectOptions());
     this.routes(router);
     for (const handler of router.handlers) this.#universal.set(handler.requestPath, handler);
@@ -75,6 +81,9 @@ export class Router {
       case "stream":
         new StreamForward(call, this.#channel, this.#limits);
         break;
+      case "watch":
+        lane.hub.serve(call);
+        break;
       case "typed":
         serveUniversal(call, "POST", lane.handler);
         break;
@@ -90,6 +99,7 @@ export class Router {
     if (this.#typed[method.parent.typeName]?.[method.localName] !== undefined) {
       return { kind: "typed", handler: this.#universal.get(methodPath(method))! };
     }
+    if (method === Watch.method.watch && this.#hub !== null) return { kind: "watch", hub: this.#hub };
     switch (method.methodKind) {
       case "unary":
         return { kind: "unary" };

@@ -12,7 +12,7 @@ import { Figures } from "./figures.ts";
 import { gatewayMeasurements } from "./gateway.ts";
 import { measureIdle } from "./idle.ts";
 import { compact, kvMeasurements, putReadKeys } from "./kv.ts";
-import type { Measurement } from "./measurement.ts";
+import type { Measured } from "./measurement.ts";
 import { type BenchOptions, parseOptions, USAGE } from "./options.ts";
 import { idleTable, measurementTable, verdictTable } from "./report.ts";
 import { runRounds } from "./rounds.ts";
@@ -20,6 +20,7 @@ import { Stage } from "./stage.ts";
 import { targets } from "./targets.ts";
 import { judge, type Verdict } from "./verdict.ts";
 import { type Versions, versions } from "./versions.ts";
+import { measureWatch, watchMeasurements } from "./watch.ts";
 
 const startedAtMs = performance.now();
 
@@ -35,7 +36,7 @@ function print(lines: readonly string[]): void {
 interface Outcome {
   readonly options: BenchOptions;
   readonly versions: Versions;
-  readonly measurements: readonly Measurement[];
+  readonly measurements: readonly Measured[];
   readonly figures: Figures;
   readonly verdicts: readonly Verdict[];
   readonly failures: readonly string[];
@@ -74,10 +75,13 @@ async function measureAll(options: BenchOptions, signal: AbortSignal): Promise<O
   const { rounds, seconds } = options;
   const afterRound = (): Promise<void> => compact(client);
   await runRounds({ measurements, rounds, seconds, figures, signal, progress, failed, afterRound });
+  const watch = options.parts.includes("watch");
+  if (watch) await measureWatch({ stage, rounds, seconds, figures, signal, progress, failed, afterRound });
   if (options.parts.includes("idle")) await measureIdle({ stage, rounds, figures, signal, progress, failed });
 
   const verdicts = targets.map((target) => judge(target, figures));
-  return { options, versions: used, measurements, figures, verdicts, failures };
+  const measured = [...measurements, ...(watch ? watchMeasurements : [])];
+  return { options, versions: used, measurements: measured, figures, verdicts, failures };
 }
 
 function report({ options, measurements, figures, verdicts, failures }: Outcome): void {

@@ -10,8 +10,13 @@ export type Quantity =
   | "p99Micros"
   | "proxyCpuMicros"
   | "serverCpuMicros"
+  | "clientCpuMicros"
   | "bytesPerConnection"
   | "connections"
+  | "bytesPerWatcher"
+  | "createSeconds"
+  | "upstreamWatches"
+  | "missingPercent"
   | "startMs";
 
 /** measurement → contender → quantity → the rounds' figures; null where a round has none. */

@@ -7,10 +7,10 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { readFileSync } from "node:fs";
 import { RangeRequestSchema } from "../../src/gen/etcdserverpb/kv_pb.ts";
-import { waitFor } from "../harness/wait-for.ts";
 import { residentBytes } from "./cpu-clock.ts";
 import type { Figures } from "./figures.ts";
 import { type Exchange, grpcExchange, IdleClients, tcpExchange } from "./idle-clients.ts";
+import { resting } from "./resting-memory.ts";
 import type { Program, Stage } from "./stage.ts";
 
 const CONNECTIONS_WANTED = 10_000;
@@ -21,10 +21,6 @@ const FILES_OUR_GATEWAY = 2;
 const FILES_ETCD_GATEWAY = 6;
 const STARTS = 10;
 const ROUNDS_MAX = 3;
-const MEMORY_PROBE_MS = 250;
-/** Memory is at rest when it has changed by less than this over `MEMORY_REST_PROBES` probes. */
-const MEMORY_REST_BYTES = 1 << 20;
-const MEMORY_REST_PROBES = 6;
 
 /** How many idle connections are opened: 10 000, or fewer where the limit of open files allows no more. */
 function idleConnections(filesPerConnection: number): number {
@@ -99,26 +95,11 @@ function subjects(stage: Stage, peerAddress: string): Subject[] {
 
 async function bytesPerConnection(subject: Subject): Promise<number> {
   await using program = await subject.start();
-  const before = await restingBytes(program.pid);
+  const before = await resting(program.pid, residentBytes);
   using clients = await IdleClients.open(program.address, subject.connections, subject.exchange);
-  const after = await restingBytes(program.pid);
+  const after = await resting(program.pid, residentBytes);
   if (clients.lost > 0) throw new Error(`${clients.lost} connections were closed`);
   return (after - before) / subject.connections;
-}
-
-/** The memory of a process once it changes no more. */
-async function restingBytes(pid: number): Promise<number> {
-  const seen: number[] = [];
-  return waitFor(
-    `the memory of process ${pid} to come to rest`,
-    () => {
-      seen.push(residentBytes(pid));
-      const recent = seen.slice(-MEMORY_REST_PROBES);
-      const atRest = Math.max(...recent) - Math.min(...recent) < MEMORY_REST_BYTES;
-      return recent.length === MEMORY_REST_PROBES && atRest ? recent.at(-1) : undefined;
-    },
-    { intervalMs: MEMORY_PROBE_MS },
-  );
 }
 
 async function measureStarts(

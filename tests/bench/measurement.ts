@@ -1,12 +1,13 @@
 /**
  * A load that is put on several contenders in turn, so that they can be compared.
  *
- * An operation is a request, a connection or a gigabyte (10^9 bytes).
+ * An operation is a request, a connection, a gigabyte (10^9 bytes), an event delivered to a watch, or the creation
+ * of a watch.
  */
 import type { Latency } from "./h2load-output.ts";
 import type { Part } from "./options.ts";
 
-export type Operation = "request" | "connection" | "GB";
+export type Operation = "request" | "connection" | "GB" | "event" | "watch";
 
 /** Who is measured: nothing in between, etcd's own proxy, this project's, and what they are held against. */
 export type ContenderName = "direct" | "etcd" | "ours" | "haproxy" | "floor" | "cached floor";
@@ -29,12 +30,16 @@ export interface LoadResult {
   readonly latency?: Latency;
 }
 
-export interface Measurement {
+/** What a table of figures tells of a measurement. */
+export interface Measured {
   /** Its name in the file of results and in the targets. */
   readonly id: string;
   readonly title: string;
   readonly part: Part;
   readonly operation: Operation;
+}
+
+export interface Measurement extends Measured {
   readonly contenders: readonly Contender[];
   /** The process behind all of them. */
   readonly serverPid: number;

@@ -4,7 +4,7 @@
  * Every figure is the median of the rounds; ratios and rates show in brackets how far the rounds lay apart.
  */
 import type { Figures, Quantity } from "./figures.ts";
-import type { Measurement, Operation } from "./measurement.ts";
+import type { Measured, Operation } from "./measurement.ts";
 import type { Spread } from "./spread.ts";
 import { short, table } from "./table.ts";
 import type { Verdict } from "./verdict.ts";
@@ -24,6 +24,8 @@ interface Scale {
 const scales: Readonly<Record<Operation, Scale>> = {
   request: { rateUnit: "requests/s", rateFactor: 1, cpuUnit: "µs/request", cpuFactor: 1 },
   connection: { rateUnit: "connections/s", rateFactor: 1, cpuUnit: "µs/connection", cpuFactor: 1 },
+  event: { rateUnit: "events/s", rateFactor: 1, cpuUnit: "µs/event", cpuFactor: 1 },
+  watch: { rateUnit: "watches/s", rateFactor: 1, cpuUnit: "µs/watch", cpuFactor: 1 },
   GB: { rateUnit: "Gbit/s", rateFactor: GBIT_PER_GB, cpuUnit: "ms/GB", cpuFactor: 1e-3 },
 };
 
@@ -39,7 +41,7 @@ function median(spread: Spread | undefined, factor: number): string {
 }
 
 /** The table of one measurement. */
-export function measurementTable(measurement: Measurement, figures: Figures): string[] {
+export function measurementTable(measurement: Measured, figures: Figures): string[] {
   const { rateUnit, rateFactor, cpuUnit, cpuFactor } = scales[measurement.operation];
   const names = figures.contenders(measurement.id);
   const rows = names.map((name) => {
@@ -53,6 +55,9 @@ export function measurementTable(measurement: Measurement, figures: Figures): st
       median(figure("p99Micros"), 1),
       median(figure("proxyCpuMicros"), cpuFactor),
       median(figure("serverCpuMicros"), cpuFactor),
+      median(figure("clientCpuMicros"), cpuFactor),
+      median(figure("upstreamWatches"), 1),
+      median(figure("missingPercent"), 1),
       ratio("direct", "operationsPerSecond"),
       ratio("etcd", "operationsPerSecond"),
       ratio("etcd", "proxyCpuMicros"),
@@ -65,6 +70,9 @@ export function measurementTable(measurement: Measurement, figures: Figures): st
     "p99 µs",
     `proxy ${cpuUnit}`,
     `server ${cpuUnit}`,
+    `clients ${cpuUnit}`,
+    "watches at etcd",
+    "% missing",
     "× direct",
     "× etcd's proxy",
     "CPU × etcd's proxy",
@@ -82,6 +90,8 @@ export function idleTable(figures: Figures): string[] {
   ])[] = [
     ["gateway: KiB for each idle connection", "idle-gateway", "bytesPerConnection", 1 / KIB],
     ["grpc-proxy: KiB for each idle connection", "idle-grpc-proxy", "bytesPerConnection", 1 / KIB],
+    ["grpc-proxy: bytes for each of 10 000 watchers of one key", "watch-memory", "bytesPerWatcher", 1],
+    ["grpc-proxy: watches at etcd for them", "watch-memory", "upstreamWatches", 1],
     ["gateway: how many connections that was", "idle-gateway", "connections", 1],
     ["grpc-proxy: how many connections that was", "idle-grpc-proxy", "connections", 1],
     ["gateway: ms from start to ready", "start-gateway", "startMs", 1],
@@ -97,12 +107,25 @@ export function idleTable(figures: Figures): string[] {
   return rows.length === 0 ? [] : table(["without load", "ours", "etcd"], rows);
 }
 
+interface Unit {
+  readonly unit: string;
+  readonly factor: number;
+}
+
+const RATIO: Unit = { unit: "×", factor: 1 };
+/** How quantities are told that a target bounds by themselves. */
+const absoluteUnits: Partial<Record<Quantity, Unit>> = {
+  bytesPerConnection: { unit: "KiB", factor: 1 / KIB },
+  startMs: { unit: "ms", factor: 1 },
+  createSeconds: { unit: "s", factor: 1 },
+};
+
 /** The table of targets. */
 export function verdictTable(verdicts: readonly Verdict[]): string[] {
   const rows = verdicts.map(({ target, outcome, close, value }) => {
     const { bound } = target;
-    const factor = target.quantity === "bytesPerConnection" ? 1 / KIB : 1;
-    const unit = target.against !== undefined ? "×" : target.quantity === "startMs" ? "ms" : "KiB";
+    const { unit, factor } =
+      target.against === undefined ? (absoluteUnits[target.quantity] ?? { unit: "", factor: 1 }) : RATIO;
     const wanted = "atLeast" in bound ? `≥ ${short(bound.atLeast)}` : `≤ ${short(bound.atMost * factor)}`;
     return [
       target.title,

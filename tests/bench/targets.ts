@@ -1,6 +1,7 @@
 /**
  * What etcdproxy has to reach, as data: each target is a quantity of ours, or its multiple of another
- * contender's, and a bound. The names are those of the measurements in `kv.ts`, `gateway.ts` and `idle.ts`.
+ * contender's, and a bound. The names are those of the measurements in `kv.ts`, `watch.ts`, `gateway.ts` and
+ * `idle.ts`.
  */
 import type { Quantity } from "./figures.ts";
 import type { ContenderName } from "./measurement.ts";
@@ -59,6 +60,7 @@ export const targets: readonly Target[] = [
     against: "etcd",
     bound: { atMost: 0.2 },
   },
+  ...watchTargets(),
   {
     title: "gateway: bulk download on one connection, to etcd's gateway",
     measurement: "download",
@@ -140,3 +142,44 @@ export const targets: readonly Target[] = [
     bound: { atMost: 100 },
   },
 ];
+
+/** Of watches: at least 5 times the events, at most a quarter of the CPU and memory, no later. */
+function watchTargets(): Target[] {
+  const loads: readonly (readonly [measurement: string, title: string, burst: boolean])[] = [
+    ["watch-one-key-burst", "watchers of one key, bursts", true],
+    ["watch-one-key-paced", "watchers of one key, paced", false],
+    ["watch-ranges-burst", "watchers of 100 ranges, bursts", true],
+    ["watch-ranges-paced", "watchers of 100 ranges, paced", false],
+  ];
+  const fanOut = loads.flatMap(([measurement, title, burst]): Target[] => {
+    const target = (what: string, quantity: Quantity, bound: Target["bound"]): Target => ({
+      title: `${title}: ${what}, to etcd's grpc-proxy`,
+      measurement,
+      quantity,
+      against: "etcd",
+      bound,
+    });
+    return [
+      // Paced, both deliver what is put.
+      ...(burst ? [target("events delivered per second", "operationsPerSecond", { atLeast: 5 })] : []),
+      target("CPU of an event", "proxyCpuMicros", { atMost: 0.25 }),
+      target("p99 of delivery", "p99Micros", { atMost: 1 }),
+    ];
+  });
+  return [
+    ...fanOut,
+    {
+      title: "memory of a watcher, to etcd's grpc-proxy",
+      measurement: "watch-memory",
+      quantity: "bytesPerWatcher",
+      against: "etcd",
+      bound: { atMost: 0.25 },
+    },
+    {
+      title: '10 000 watches of "now" on one range, until all are open',
+      measurement: "watch-create",
+      quantity: "createSeconds",
+      bound: { atMost: 2 },
+    },
+  ];
+}

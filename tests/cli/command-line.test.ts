@@ -24,6 +24,7 @@ const grpcProxyDefaults: GrpcProxyFlags = {
   advertiseClientUrl: "127.0.0.1:23790",
   endpoints: ["127.0.0.1:2379"],
   dialTimeoutMs: 3_000,
+  watchCoalescing: true,
   maxSendBytes: 1_572_864,
   maxRecvBytes: 2_147_483_647,
   maxConcurrentStreams: 4_294_967_295,

@@ -106,6 +106,7 @@ describe("the flag tables", () => {
       "max-connections",
       "max-recv-bytes",
       "max-send-bytes",
+      "watch-coalescing",
     ]);
   });
 

@@ -7,6 +7,7 @@
 import { freePorts } from "./free-ports.ts";
 import { EtcdMember } from "./etcd-member.ts";
 import { etcdBinary, etcdVersion, isSince } from "./etcd-version.ts";
+import { PeerNetwork } from "./peer-network.ts";
 import { TemporaryFolder } from "./temporary-folder.ts";
 import { waitFor } from "./wait-for.ts";
 
@@ -16,15 +17,21 @@ export interface EtcdClusterOptions {
   readonly members: 1 | 3;
   /** Further flags for every member, such as `--quota-backend-bytes=…`. */
   readonly flags?: readonly string[];
+  /** Lets the members reach each other through relays, so that `isolate` works. */
+  readonly relayedPeers?: boolean;
 }
 
 export class EtcdCluster implements AsyncDisposable {
   readonly members: readonly EtcdMember[];
   readonly #folder: TemporaryFolder;
+  readonly #network: PeerNetwork | undefined;
+  /** Ids, in decimal, of the members that are cut off from the others. */
+  readonly #isolated = new Map<EtcdMember, string>();
 
-  constructor(members: readonly EtcdMember[], folder: TemporaryFolder) {
+  constructor(members: readonly EtcdMember[], folder: TemporaryFolder, network?: PeerNetwork) {
     this.members = members;
     this.#folder = folder;
+    this.#network = network;
   }
 
   /** `host:port` of every member, in the order of `members`. */
@@ -61,9 +68,30 @@ export class EtcdCluster implements AsyncDisposable {
     );
   }
 
+  /** Cuts a running member off from the others, not from its clients. For clusters with `relayedPeers`. */
+  async isolate(member: EtcdMember): Promise<void> {
+    const { memberId } = await member.status();
+    this.#isolated.set(member, memberId);
+    this.#peers().isolate(this.members.indexOf(member), memberId);
+  }
+
+  /** Lets an isolated member reach the others again. */
+  rejoin(member: EtcdMember): void {
+    const memberId = this.#isolated.get(member);
+    if (memberId === undefined) throw new Error(`${member.name} is not isolated`);
+    this.#isolated.delete(member);
+    this.#peers().rejoin(this.members.indexOf(member), memberId);
+  }
+
+  #peers(): PeerNetwork {
+    if (this.#network === undefined) throw new Error("only a cluster with relayedPeers can isolate a member");
+    return this.#network;
+  }
+
   /** Kills every member and removes all files. */
   async dispose(): Promise<void> {
     await Promise.all(this.members.filter((member) => member.running).map((member) => member.kill()));
+    this.#network?.[Symbol.dispose]();
     this.#folder[Symbol.dispose]();
   }
 
@@ -90,13 +118,20 @@ export async function startEtcdCluster(options: EtcdClusterOptions): Promise<Etc
 function launch(options: EtcdClusterOptions): EtcdCluster {
   const folder = new TemporaryFolder("etcd");
   const ports = freePorts(options.members * 2);
-  const plans = Array.from({ length: options.members }, (_, index) => ({
+  const endpoints = Array.from({ length: options.members }, (_, index) => ({
+    client: `127.0.0.1:${ports[index * 2]}`,
+    peer: `127.0.0.1:${ports[index * 2 + 1]}`,
+  }));
+  const network =
+    options.relayedPeers === true ? new PeerNetwork(endpoints.map(({ peer }) => peer)) : undefined;
+  const plans = endpoints.map(({ client, peer }, index) => ({
     name: `member${index + 1}`,
-    endpoint: `127.0.0.1:${ports[index * 2]}`,
-    peerUrl: `http://127.0.0.1:${ports[index * 2 + 1]}`,
+    endpoint: client,
+    peerListener: `http://${peer}`,
+    peerUrl: network?.peerUrl(index) ?? `http://${peer}`,
   }));
   const initialCluster = plans.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(",");
-  const members = plans.map(({ name, endpoint, peerUrl }) => {
+  const members = plans.map(({ name, endpoint, peerListener, peerUrl }) => {
     const dataFolder = folder.file(`${name}.etcd`);
     const command = [
       etcdBinary("etcd"),
@@ -104,7 +139,7 @@ function launch(options: EtcdClusterOptions): EtcdCluster {
       `--data-dir=${dataFolder}`,
       `--listen-client-urls=http://${endpoint}`,
       `--advertise-client-urls=http://${endpoint}`,
-      `--listen-peer-urls=${peerUrl}`,
+      `--listen-peer-urls=${peerListener}`,
       `--initial-advertise-peer-urls=${peerUrl}`,
       `--initial-cluster=${initialCluster}`,
       "--initial-cluster-state=new",
@@ -116,7 +151,7 @@ function launch(options: EtcdClusterOptions): EtcdCluster {
     ];
     return new EtcdMember({ name, endpoint, dataFolder, logFile: folder.file(`${name}.log`), command });
   });
-  return new EtcdCluster(members, folder);
+  return new EtcdCluster(members, folder, network);
 }
 
 /** A lone member elects itself: nothing is won by letting it wait for others. */

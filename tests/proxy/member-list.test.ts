@@ -42,9 +42,8 @@ async function ask(answer: (call: StandInCall) => void, linearizable = false): P
     }),
   );
   const list = new AdvertisedMemberList(members, URL);
-  const router = new Router(forwarding.channel, LIMITS, {
-    [Cluster.typeName]: { memberList: list.memberList.bind(list) },
-  });
+  const typed = { [Cluster.typeName]: { memberList: list.memberList.bind(list) } };
+  const router = new Router(forwarding.channel, LIMITS, typed, null);
   const call = new RecordedCall({
     path: methodPath(Cluster.method.memberList),
     fields: [headerField("token", "t.1"), headerField("x-other", "1")],

@@ -1,0 +1,11 @@
+/**
+ * Time as a parameter: what runs later, and what the time is now. Tests drive it by hand.
+ */
+export interface Clock {
+  /** Milliseconds since some fixed moment; never goes back. */
+  nowMs(): number;
+  /** Runs `run` once, `delayMs` milliseconds from now at the soonest. Returns what calls that off. */
+  after(delayMs: number, run: () => void): () => void;
+  /** Runs `run` once the events of this turn of the event loop have been handled. */
+  endOfTurn(run: () => void): void;
+}

@@ -1,0 +1,238 @@
+/**
+ * Which Watch call carries which upstream watch.
+ *
+ * All shared watches ride on one call if its token may read their ranges; another call is opened, in the name of a
+ * client that watches the range, only where the member refuses. A token carries nothing new once its last client is
+ * gone or the member refuses it. A watch that serves laggards has a call of its own, so that it can be held back.
+ */
+import type { Backoff } from "../../base/backoff.ts";
+import type { Clock } from "../../base/clock.ts";
+import type { AnswerHeader } from "../../etcd/watch-response.ts";
+import { Code, type Status } from "../../grpc/status.ts";
+import type { ProvenProgress } from "./progress-answers.ts";
+import { cancelReason } from "./revision-probes.ts";
+import { UpstreamStream, type UpstreamStreamOwner } from "./upstream-stream.ts";
+import type { UpstreamWatch } from "./upstream-watch.ts";
+import type { WatchCalls } from "./watch-calls.ts";
+
+export interface CarriersOwner {
+  /** Tokens that may read the watch's range. */
+  tokensFor(watch: UpstreamWatch): Iterable<string>;
+  /** No token does for the watch. */
+  onRefused(watch: UpstreamWatch, reason: string): void;
+  /** The watch lost what carried it: carry it again, or do without. */
+  onUncarried(watch: UpstreamWatch): void;
+  /** The watch should move to another call while this one goes on. */
+  onCarrierRetiring(watch: UpstreamWatch): void;
+  onHeader(header: AnswerHeader): void;
+  onProgress(stream: UpstreamStream, progress: ProvenProgress): void;
+  onStreamLost(stream: UpstreamStream, status: Status): void;
+  onUpstreamEvents(events: number): void;
+}
+
+/** Calls whose tokens are tried for a range that none of their own clients watches. */
+const FOREIGN_TRIES_MAX = 4;
+/** Ends without a reason, in a row, after which a watch is given up. */
+const CANCELLATIONS_MAX = 5;
+const CANCELLED_WITHOUT_REASON = "etcdproxy: the member ends this watch and does not say why";
+
+export class Carriers implements UpstreamStreamOwner {
+  /** Calls that shared watches ride on. */
+  readonly streams = new Set<UpstreamStream>();
+  /** Calls of single catch-up watches. */
+  readonly #alone = new Set<UpstreamStream>();
+  readonly #calls: WatchCalls;
+  readonly #clock: Clock;
+  readonly #backoff: Backoff;
+  readonly #owner: CarriersOwner;
+  /** Open client streams by token. */
+  readonly #clients = new Map<string, number>();
+  /** Watches that wait for the next attempt. */
+  readonly #uncarried = new Set<UpstreamWatch>();
+  #retryPlanned = false;
+
+  constructor(calls: WatchCalls, clock: Clock, backoff: Backoff, owner: CarriersOwner) {
+    this.#calls = calls;
+    this.#clock = clock;
+    this.#backoff = backoff;
+    this.#owner = owner;
+  }
+
+  /** Calls that are open. */
+  get size(): number {
+    return this.streams.size + this.#alone.size;
+  }
+
+  clientCame(token: string): void {
+    this.#clients.set(token, (this.#clients.get(token) ?? 0) + 1);
+  }
+
+  clientWent(token: string): void {
+    const left = (this.#clients.get(token) ?? 1) - 1;
+    if (left > 0) {
+      this.#clients.set(token, left);
+      return;
+    }
+    this.#clients.delete(token);
+    for (const stream of this.streams) if (stream.token === token) this.#retire(stream);
+  }
+
+  /** Opens the watch at a member, on a call that may carry it. */
+  carry(watch: UpstreamWatch): void {
+    if (watch.closed || watch.stream !== null) return;
+    const own = [...this.#owner.tokensFor(watch)].filter((token) => !watch.refusals.has(token));
+    const stream = watch.catchUp ? this.#openAlone(own) : (this.#find(watch, own) ?? this.#open(own));
+    if (stream !== null) stream.open(watch);
+    else this.#giveUp(watch);
+  }
+
+  /** The watch is wanted no more. */
+  drop(watch: UpstreamWatch): void {
+    this.#uncarried.delete(watch);
+    const { stream } = watch;
+    if (stream === null) return;
+    stream.drop(watch);
+    if (this.#alone.has(stream) || stream.retiring) this.#closeIfEmpty(stream);
+  }
+
+  /** Ends calls that carry nothing. */
+  closeEmpty(): void {
+    for (const stream of [...this.streams]) this.#closeIfEmpty(stream);
+  }
+
+  close(): void {
+    for (const stream of [...this.streams, ...this.#alone]) stream.close();
+    this.streams.clear();
+    this.#alone.clear();
+  }
+
+  #find(watch: UpstreamWatch, own: readonly string[]): UpstreamStream | null {
+    let best: UpstreamStream | null = null;
+    for (const stream of this.streams) {
+      if (stream.retiring || !this.#clients.has(stream.token) || watch.refusals.has(stream.token)) continue;
+      const isOwn = own.includes(stream.token);
+      if (isOwn) return stream;
+      if (watch.refusals.size >= FOREIGN_TRIES_MAX) continue;
+      if (best === null || stream.size > best.size) best = stream;
+    }
+    return best;
+  }
+
+  #open(own: readonly string[]): UpstreamStream | null {
+    const token = own[0];
+    if (token === undefined) return null;
+    const stream = new UpstreamStream(this.#calls, token, this);
+    this.streams.add(stream);
+    return stream;
+  }
+
+  #openAlone(own: readonly string[]): UpstreamStream | null {
+    const token = own[0];
+    if (token === undefined) return null;
+    const stream = new UpstreamStream(this.#calls, token, this);
+    this.#alone.add(stream);
+    return stream;
+  }
+
+  #giveUp(watch: UpstreamWatch): void {
+    const reason = [...watch.refusals.values()].at(-1);
+    // Nobody wants it any more, or nobody who may have it.
+    this.#owner.onRefused(watch, reason ?? CANCELLED_WITHOUT_REASON);
+  }
+
+  #retire(stream: UpstreamStream): void {
+    if (stream.retiring) return;
+    stream.retiring = true;
+    for (const watch of [...stream.watches.values()]) this.#owner.onCarrierRetiring(watch);
+    this.#closeIfEmpty(stream);
+  }
+
+  #closeIfEmpty(stream: UpstreamStream): void {
+    if (stream.size > 0) return;
+    stream.close();
+    this.streams.delete(stream);
+    this.#alone.delete(stream);
+  }
+
+  /** Carries the watch again after a pause. */
+  #carryLater(watch: UpstreamWatch): void {
+    this.#uncarried.add(watch);
+    if (this.#retryPlanned) return;
+    this.#retryPlanned = true;
+    this.#clock.after(this.#backoff.next(), () => {
+      this.#retryPlanned = false;
+      const watches = [...this.#uncarried];
+      this.#uncarried.clear();
+      for (const each of watches) this.#owner.onUncarried(each);
+    });
+  }
+
+  // From the streams.
+
+  nowMs(): number {
+    return this.#clock.nowMs();
+  }
+
+  after(delayMs: number, run: () => void): () => void {
+    return this.#clock.after(delayMs, run);
+  }
+
+  onHeader(header: AnswerHeader): void {
+    this.#backoff.reset();
+    this.#owner.onHeader(header);
+  }
+
+  onRefused(watch: UpstreamWatch, stream: UpstreamStream, reason: string): void {
+    watch.refusals.set(stream.token, reason);
+    if (!watch.catchUp && reason.includes(INVALID_TOKEN)) this.#retire(stream);
+    this.#closeIfEmpty(stream);
+    this.#owner.onUncarried(watch);
+  }
+
+  onCanceled(watch: UpstreamWatch, stream: UpstreamStream, reason: string): void {
+    if (reason !== "") watch.refusals.set(stream.token, reason);
+    else if (++watch.cancellations >= CANCELLATIONS_MAX)
+      watch.refusals.set(stream.token, CANCELLED_WITHOUT_REASON);
+    this.#closeIfEmpty(stream);
+    this.#carryLater(watch);
+  }
+
+  onProgress(stream: UpstreamStream, progress: ProvenProgress): void {
+    this.#owner.onProgress(stream, progress);
+  }
+
+  onWatchEnded(stream: UpstreamStream): void {
+    if (this.#alone.has(stream) || stream.retiring) this.#closeIfEmpty(stream);
+  }
+
+  onLost(stream: UpstreamStream, watches: readonly UpstreamWatch[], status: Status): void {
+    this.streams.delete(stream);
+    this.#alone.delete(stream);
+    const refused = status.code === Code.UNAUTHENTICATED || status.code === Code.PERMISSION_DENIED;
+    for (const watch of watches) {
+      if (refused) watch.refusals.set(stream.token, cancelReason(status));
+      if (stream.answered && !refused) this.#owner.onUncarried(watch);
+      else this.#carryLater(watch);
+    }
+    this.#owner.onStreamLost(stream, status);
+  }
+
+  onSuperseded(stream: UpstreamStream): void {
+    if (this.streams.has(stream)) this.#retire(stream);
+  }
+
+  onMalformed(stream: UpstreamStream, error: Error): void {
+    const watches = [...stream.watches.values()];
+    stream.close();
+    const message = `etcdproxy: the member sent a malformed WatchResponse: ${error.message}`;
+    stream.answered = false;
+    this.onLost(stream, watches, { code: Code.INTERNAL, message });
+  }
+
+  onEvents(events: number): void {
+    this.#owner.onUpstreamEvents(events);
+  }
+}
+
+/** Part of what etcd says of a token that has ended. */
+const INVALID_TOKEN = "etcdserver: invalid auth token";

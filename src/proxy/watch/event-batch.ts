@@ -1,0 +1,30 @@
+/**
+ * All events of one or more whole revisions of an upstream watch, as one message of the member told them.
+ */
+import type { AnswerHeader, WatchEvent } from "../../etcd/watch-response.ts";
+
+export class EventBatch {
+  readonly header: AnswerHeader;
+  /** A copy of our own, which the events point into. */
+  readonly bytes: Uint8Array;
+  readonly events: readonly WatchEvent[];
+  readonly firstRevision: number;
+  readonly lastRevision: number;
+
+  /** `events` are in the order of their revisions, at least one. */
+  constructor(header: AnswerHeader, bytes: Uint8Array, events: readonly WatchEvent[]) {
+    this.header = header;
+    this.bytes = bytes;
+    this.events = events;
+    this.firstRevision = events[0]!.revision;
+    this.lastRevision = events.at(-1)!.revision;
+  }
+
+  /** What keeping it costs, about. */
+  get heldBytes(): number {
+    return this.bytes.length + this.events.length * EVENT_BYTES;
+  }
+}
+
+/** What an event's description costs in memory, about. */
+const EVENT_BYTES = 100;

@@ -1,0 +1,247 @@
+/**
+ * A Watch call to a member, and the upstream watches that ride on it.
+ *
+ * Stands between the call, which carries messages, and the watches. Answers to creates come in their order, so the
+ * first one asked for is the one meant. How the member answers progress requests is found out with the first
+ * message: newer ones (3.4.25, 3.5.8) keep silent while a stream has no watch and answer behind all events;
+ * older ones answer at once, beside the events, which may come later.
+ */
+import { WatchResponseReader, type AnswerHeader } from "../../etcd/watch-response.ts";
+import { cancelRequest, createRequest, progressRequest } from "../../etcd/watch-request.ts";
+import type { Status } from "../../grpc/status.ts";
+import {
+  OrderedAnswers,
+  type ProgressAnswers,
+  type ProvenProgress,
+  UnorderedAnswers,
+} from "./progress-answers.ts";
+import type { UpstreamWatch } from "./upstream-watch.ts";
+import type { WatchCall, WatchCallHandler, WatchCalls } from "./watch-calls.ts";
+
+export interface UpstreamStreamOwner {
+  nowMs(): number;
+  after(delayMs: number, run: () => void): () => void;
+  /** The member would not open the watch: for want of permission, or for another reason of its own. */
+  onRefused(watch: UpstreamWatch, stream: UpstreamStream, reason: string): void;
+  /** The member has ended a watch that was open. */
+  onCanceled(watch: UpstreamWatch, stream: UpstreamStream, reason: string): void;
+  /** The member has answered. */
+  onHeader(header: AnswerHeader): void;
+  /** The member has answered a progress request. */
+  onProgress(stream: UpstreamStream, progress: ProvenProgress): void;
+  /** A watch of the stream has ended. */
+  onWatchEnded(stream: UpstreamStream): void;
+  /** The call is over; its watches are carried by nothing. */
+  onLost(stream: UpstreamStream, watches: readonly UpstreamWatch[], status: Status): void;
+  /** The channel has turned to another connection. */
+  onSuperseded(stream: UpstreamStream): void;
+  onMalformed(stream: UpstreamStream, error: Error): void;
+  onEvents(events: number): void;
+}
+
+interface Creation {
+  readonly watch: UpstreamWatch;
+  readonly startRevision: number;
+  /** Progress requests that had been sent before. */
+  readonly requestsBefore: number;
+  /** Whoever wanted it does not any more. */
+  dropped: boolean;
+}
+
+export class UpstreamStream implements WatchCallHandler {
+  readonly token: string;
+  /** Takes no further watches. */
+  retiring = false;
+  ended = false;
+  /** The member has answered something. */
+  answered = false;
+  /** Watches by their id here. */
+  readonly watches = new Map<number, UpstreamWatch>();
+  readonly #owner: UpstreamStreamOwner;
+  readonly #call: WatchCall;
+  readonly #reader = new WatchResponseReader();
+  /** Creates without an answer, first come first. */
+  readonly #creations: Creation[] = [];
+  #nextWatchId = 1;
+  #progress: ProgressAnswers = new OrderedAnswers();
+  #firstWatchOpen = false;
+  #heldCreditBytes = 0;
+  #paused = false;
+
+  constructor(calls: WatchCalls, token: string, owner: UpstreamStreamOwner) {
+    this.token = token;
+    this.#owner = owner;
+    this.#call = calls.open(token, false, this);
+    this.#call.send(PROGRESS_REQUEST);
+  }
+
+  get size(): number {
+    return this.watches.size;
+  }
+
+  /** The member's progress answers come beside the events, which may be later. */
+  get progressUnordered(): boolean {
+    return this.#progress instanceof UnorderedAnswers;
+  }
+
+  /** Asks the member for the watch, from where that stands. */
+  open(watch: UpstreamWatch): void {
+    const watchId = this.#nextWatchId++;
+    const startRevision = watch.resumeRevision;
+    watch.stream = this;
+    watch.streamWatchId = watchId;
+    watch.live = false;
+    this.watches.set(watchId, watch);
+    const requestsBefore = this.#progress.requests;
+    this.#creations.push({ watch, startRevision, requestsBefore, dropped: false });
+    this.#call.send(
+      createRequest({
+        range: watch.range,
+        startRevision,
+        prevKv: watch.prevKv,
+        progressNotify: true,
+        fragment: true,
+        watchId,
+      }),
+    );
+  }
+
+  /** The watch is wanted no more, or goes on elsewhere. */
+  drop(watch: UpstreamWatch): void {
+    if (this.watches.get(watch.streamWatchId) !== watch) return;
+    this.watches.delete(watch.streamWatchId);
+    for (const creation of this.#creations) if (creation.watch === watch) creation.dropped = true;
+    this.#call.send(cancelRequest(watch.streamWatchId));
+    watch.stream = null;
+    watch.live = false;
+  }
+
+  /**
+   * Asks how far the member has come; `onProgress` tells when it answers, which it may not. `fresh`: earlier
+   * requests' answers are of no use.
+   */
+  requestProgress(fresh = false): void {
+    if (this.watches.size > 0 && !this.ended) this.#progress.request(this.#askProgress, fresh);
+  }
+
+  readonly #askProgress = (): void => {
+    if (!this.ended) this.#call.send(PROGRESS_REQUEST);
+  };
+
+  /** Lets the member wait with what it has to say. */
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    const bytes = this.#heldCreditBytes;
+    this.#heldCreditBytes = 0;
+    if (bytes > 0) this.#call.consume(bytes);
+  }
+
+  /** Ends the call. Its watches are carried by nothing. */
+  close(): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.#call.cancel();
+    for (const watch of this.watches.values()) watch.onStreamLost();
+    this.watches.clear();
+  }
+
+  // From the call.
+
+  onResponse(bytes: Uint8Array, start: number, end: number): void {
+    // The events of a watch are kept, and a chunk off the wire is much larger.
+    const own = bytes.slice(start, end);
+    if (this.#paused) this.#heldCreditBytes += end - start;
+    else this.#call.consume(end - start);
+    try {
+      this.#reader.read(own, 0, own.length);
+    } catch (error) {
+      this.#owner.onMalformed(this, error as Error);
+      return;
+    }
+    this.answered = true;
+    if (this.#reader.header.revision > 0) this.#owner.onHeader(this.#reader.header);
+    this.#take(this.#reader, own);
+  }
+
+  onEnd(status: Status): void {
+    if (this.ended) return;
+    this.ended = true;
+    const lost = [...this.watches.values()];
+    this.watches.clear();
+    for (const watch of lost) watch.onStreamLost();
+    this.#owner.onLost(this, lost, status);
+  }
+
+  onSuperseded(): void {
+    if (!this.ended) this.#owner.onSuperseded(this);
+  }
+
+  #take(response: WatchResponseReader, bytes: Uint8Array): void {
+    if (response.created) {
+      this.#onCreated(response);
+      return;
+    }
+    if (response.watchId === STREAM_WATCH_ID && !response.canceled && response.events.length === 0) {
+      this.#onProgressAnswer(response.header);
+      return;
+    }
+    this.#progress.onEvents(response);
+    const watch = this.watches.get(response.watchId);
+    // What still comes for a watch that was dropped.
+    if (watch === undefined) return;
+    if (response.events.length > 0) {
+      this.#owner.onEvents(response.events.length);
+      watch.onEvents(response, bytes);
+    }
+    if (response.canceled) {
+      this.watches.delete(response.watchId);
+      watch.onStreamLost();
+      if (response.compactRevision !== 0) {
+        // The member keeps the id, and counts the watch as one that is behind, until it is cancelled.
+        this.#call.send(cancelRequest(response.watchId));
+        watch.onCompacted(response.compactRevision);
+      } else {
+        this.#owner.onCanceled(watch, this, response.cancelReason);
+      }
+      this.#owner.onWatchEnded(this);
+    } else if (response.events.length === 0) {
+      watch.onProgress(response.header);
+    }
+  }
+
+  #onCreated(response: WatchResponseReader): void {
+    const creation = this.#creations.shift();
+    if (creation === undefined) return;
+    this.#firstWatchOpen = true;
+    if (creation.dropped) return;
+    const { watch, startRevision, requestsBefore } = creation;
+    if (!response.canceled) {
+      this.#progress.onCreated(watch, startRevision, response.header.revision, requestsBefore);
+      watch.onCreated(response.header, startRevision, this.#owner.nowMs());
+      return;
+    }
+    this.watches.delete(watch.streamWatchId);
+    watch.onStreamLost();
+    if (response.compactRevision !== 0) watch.onCompacted(response.compactRevision);
+    else this.#owner.onRefused(watch, this, response.cancelReason);
+    this.#owner.onWatchEnded(this);
+  }
+
+  #onProgressAnswer(header: AnswerHeader): void {
+    if (!this.#firstWatchOpen && !this.progressUnordered) {
+      this.#progress = new UnorderedAnswers(this.#owner);
+      return;
+    }
+    const live = [...this.watches.values()].filter((watch) => watch.live);
+    const proven = this.#progress.onAnswer(header, live, this.#askProgress);
+    if (proven !== null) this.#owner.onProgress(this, proven);
+  }
+}
+
+const PROGRESS_REQUEST = progressRequest();
+/** The id of answers that are about the stream. */
+const STREAM_WATCH_ID = -1;

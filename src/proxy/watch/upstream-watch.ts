@@ -1,0 +1,462 @@
+/**
+ * One watch at a member, for many watches of clients.
+ *
+ * Takes events from the stream that carries it, keeps the recent ones, and hands them at the end of a turn to its
+ * audiences. It outlives the stream: carried anew, it goes on from `nextRevision`, and what comes twice is
+ * dropped by revision. Revisions are kept whole: events of a cut message wait for the rest.
+ */
+import { IntervalMap } from "../../base/interval-map.ts";
+import type { KeyRange } from "../../etcd/key-range.ts";
+import {
+  keyOf,
+  type AnswerHeader,
+  type WatchEvent,
+  type WatchResponseReader,
+} from "../../etcd/watch-response.ts";
+import { Audience, viewOf } from "./audience.ts";
+import { EventBatch } from "./event-batch.ts";
+import { EventRing } from "./event-ring.ts";
+import { EventsBody, type PickedEvent } from "./events-body.ts";
+import type { Subscriber } from "./subscriber.ts";
+import type { UpstreamStream } from "./upstream-stream.ts";
+
+/** What the watch tells the hub of. */
+export interface UpstreamWatchOwner {
+  readonly messageBytesGoal: number;
+  readonly fragmentBytesMax: number;
+  /** The newest header that a member has sent. */
+  readonly lastHeader: AnswerHeader | null;
+  /** How much each ring may hold at the moment, in bytes. */
+  ringBytesMax(): number;
+  /** Calls `watch.flush` at the end of this turn. */
+  flushSoon(watch: UpstreamWatch): void;
+  /** The member has opened it for the first time: `floorRevision` and `nextRevision` are known. */
+  onOpened(watch: UpstreamWatch): void;
+  /** `nextRevision` has grown. */
+  onAdvanced(watch: UpstreamWatch): void;
+  /** Its events before `compactRevision` are gone, some that it needs among them. */
+  onCompacted(watch: UpstreamWatch, compactRevision: number): void;
+  /** The client of a live watch does not read: from `revision` on it has to be served later. */
+  onFull(subscriber: Subscriber, revision: number): void;
+  /** The member is quiet, as told by its own interval: clients that asked for it may be told. */
+  onProgressInterval(watch: UpstreamWatch, header: AnswerHeader): void;
+  onDelivered(events: number): void;
+}
+
+export class UpstreamWatch {
+  readonly range: KeyRange;
+  readonly prevKv: boolean;
+  /** A catch-up watch: serves laggards until they are where the shared watch is. */
+  readonly catchUp: boolean;
+  /** What carries it; null while nothing does. */
+  stream: UpstreamStream | null = null;
+  /** Its id on that stream. */
+  streamWatchId = 0;
+  /** Live once the member has opened it on the stream that carries it. */
+  live = false;
+  closed = false;
+  /** Tokens whose permission did not do for it, with what the member said. */
+  readonly refusals = new Map<string, string>();
+  /** Wait for their first revision, or for it to open. */
+  readonly future = new Set<Subscriber>();
+  /** When it was opened first, and when it last told anything new, in milliseconds of the hub's clock. */
+  openedAtMs = 0;
+  advancedAtMs = 0;
+  /** The last progress round that its stream has answered. */
+  provenRound = 0;
+  /** The newest revision that its member is said to have reached on it; `nextRevision` is what is proven. */
+  saidRevision = 0;
+  /** Times in a row that the member ended it and said nothing of why. */
+  cancellations = 0;
+  /** The last known revision is compacted: resume right behind it. */
+  resumeBehind = false;
+  readonly #owner: UpstreamWatchOwner;
+  readonly #startRevision: number;
+  /** Null until it has been opened once. */
+  #ring: EventRing | null = null;
+  #pending: EventBatch[] = [];
+  #flushing = false;
+  /** Events of a message whose last revision goes on in the next one. */
+  #cut: LooseEvents[] = [];
+  /** The last replay made: many come back at the same revision. Kept until the end of the turn. */
+  #lastReplay: { audience: Audience; fromRevision: number; bodies: readonly EventsBody[] } | null = null;
+  readonly #audiences = new IntervalMap<Audience[]>();
+  /** Audiences that see the whole range. */
+  #whole: readonly Audience[] = [];
+  #audienceCount = 0;
+
+  /** `startRevision` 0: from now. */
+  constructor(
+    owner: UpstreamWatchOwner,
+    range: KeyRange,
+    options: { prevKv: boolean; catchUp: boolean; startRevision: number },
+  ) {
+    this.#owner = owner;
+    this.range = range;
+    this.prevKv = options.prevKv;
+    this.catchUp = options.catchUp;
+    this.#startRevision = options.startRevision;
+  }
+
+  /** It has been opened: what it holds is known. */
+  get opened(): boolean {
+    return this.#ring !== null;
+  }
+
+  /** The oldest revision a subscriber may join from; infinite before it is opened. */
+  get floorRevision(): number {
+    return this.#ring?.floorRevision ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** The first revision that may still come. */
+  get nextRevision(): number {
+    return this.#ring?.nextRevision ?? this.#startRevision;
+  }
+
+  /**
+   * Where to start on another stream. The last known revision is asked for once more: a watch that starts beyond
+   * the member's revision would keep the stream's progress requests from being answered.
+   */
+  get resumeRevision(): number {
+    if (this.#ring === null) return this.#startRevision;
+    return Math.max(1, this.#ring.nextRevision - (this.resumeBehind ? 0 : 1));
+  }
+
+  /** Nobody is here. */
+  get empty(): boolean {
+    return this.#audienceCount === 0 && this.future.size === 0;
+  }
+
+  // From the stream.
+
+  /** The member has opened it, starting at `startRevision` (0: behind `header.revision`). */
+  onCreated(header: AnswerHeader, startRevision: number, nowMs: number): void {
+    this.live = true;
+    this.refusals.clear();
+    if (this.#ring !== null) return;
+    this.openedAtMs = nowMs;
+    this.#ring = new EventRing(startRevision === 0 ? header.revision + 1 : startRevision);
+    this.#owner.onOpened(this);
+  }
+
+  /** Events read from `bytes`, which are ours to keep. */
+  onEvents({ header, events, fragment }: WatchResponseReader, bytes: Uint8Array): void {
+    this.#take(header, { bytes, events }, fragment);
+  }
+
+  /** All up to `revision` has come. */
+  provenTo(revision: number): void {
+    const ring = this.#ring;
+    if (ring === null) return;
+    this.flush();
+    if (revision < ring.nextRevision) return;
+    ring.provenTo(revision);
+    this.#owner.onAdvanced(this);
+    this.admitFuture();
+  }
+
+  onProgress(header: AnswerHeader): void {
+    this.provenTo(header.revision);
+    this.#owner.onProgressInterval(this, header);
+  }
+
+  onCompacted(compactRevision: number): void {
+    this.live = false;
+    this.#cut = [];
+    this.#owner.onCompacted(this, compactRevision);
+  }
+
+  /** The stream is gone; what had come of an unfinished message is asked for again. */
+  onStreamLost(): void {
+    this.live = false;
+    this.stream = null;
+    this.#cut = [];
+  }
+
+  // Subscribers.
+
+  /**
+   * Takes a subscriber whose `nextRevision` is at or above the floor, right behind `flush`: replays what it has
+   * missed and gives it a seat. False when its client does not read that fast: then its `nextRevision` has moved to where it stopped.
+   */
+  join(subscriber: Subscriber): boolean {
+    const ring = this.#ring!;
+    if (subscriber.nextRevision > ring.nextRevision) {
+      this.wait(subscriber);
+      return true;
+    }
+    const audience = this.#audienceFor(subscriber);
+    if (subscriber.nextRevision < ring.nextRevision && !this.#replay(subscriber, audience)) {
+      this.#dropIfEmpty(audience);
+      return false;
+    }
+    subscriber.state = "live";
+    subscriber.watch = this;
+    audience.add(subscriber);
+    return true;
+  }
+
+  /** Keeps a subscriber until its first revision has come, or until the watch is opened. */
+  wait(subscriber: Subscriber): void {
+    subscriber.state = "future";
+    subscriber.watch = this;
+    this.future.add(subscriber);
+  }
+
+  remove(subscriber: Subscriber): void {
+    if (this.future.delete(subscriber)) return;
+    const audience = subscriber.seat?.audience;
+    if (audience === undefined) return;
+    audience.remove(subscriber);
+    this.#dropIfEmpty(audience);
+  }
+
+  /** Everyone who is here. */
+  subscribers(): Subscriber[] {
+    const all: Subscriber[] = [...this.future];
+    for (const audience of this.audiences()) all.push(...audience.subscribers());
+    return all;
+  }
+
+  *audiences(): Generator<Audience> {
+    for (const { value } of this.#audiences) yield* value;
+  }
+
+  // Delivery.
+
+  /** Hands what has come to those who are here. */
+  flush(): void {
+    this.#flushing = false;
+    this.#lastReplay = null;
+    if (this.#pending.length === 0) return;
+    const batches = this.#pending;
+    this.#pending = [];
+    for (const run of runs(batches, this.#owner.messageBytesGoal)) this.#deliver(run);
+    this.admitFuture();
+    this.#ring!.trim(this.#owner.ringBytesMax());
+  }
+
+  #take(header: AnswerHeader, part: LooseEvents, goesOn: boolean): void {
+    const ring = this.#ring;
+    if (ring === null) return;
+    let parts = [...this.#cut, part];
+    this.#cut = [];
+    if (goesOn) {
+      const cutRevision = part.events.at(-1)?.revision ?? Number.NEGATIVE_INFINITY;
+      this.#cut = parts.map((each) => within(each, (revision) => revision === cutRevision));
+      parts = parts.map((each) => within(each, (revision) => revision !== cutRevision));
+    }
+    const { nextRevision } = ring;
+    const whole = joined(parts.map((each) => within(each, (revision) => revision >= nextRevision)));
+    if (whole.events.length === 0) return;
+    const batch = new EventBatch(header, whole.bytes, whole.events);
+    ring.push(batch);
+    this.#pending.push(batch);
+    this.#flushSoon();
+    this.#owner.onAdvanced(this);
+  }
+
+  #flushSoon(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    this.#owner.flushSoon(this);
+  }
+
+  #deliver(batches: readonly EventBatch[]): void {
+    const touched: Audience[] = [];
+    for (const audience of this.#whole) {
+      pickAll(audience, batches);
+      if (audience.picked.length > 0) touched.push(audience);
+    }
+    if (this.#audienceCount > this.#whole.length) this.#pickByKey(batches, touched);
+    for (const audience of touched) {
+      const { picked } = audience;
+      audience.picked = [];
+      const header = this.catchUp ? this.#presentHeader(batches) : batches.at(-1)!.header;
+      this.#hand(audience, EventsBody.of(batches, header, picked, audience.options.prevKv));
+    }
+  }
+
+  #pickByKey(batches: readonly EventBatch[], touched: Audience[]): void {
+    for (const { bytes, events } of batches) {
+      for (const event of events) {
+        const picked = { bytes, event };
+        this.#audiences.forEachContaining(keyOf(bytes, event), (audiences) => {
+          for (const audience of audiences) {
+            if (this.#whole.includes(audience) || !audience.wants(event.isDelete)) continue;
+            if (audience.picked.push(picked) === 1) touched.push(audience);
+          }
+        });
+      }
+    }
+  }
+
+  #hand(audience: Audience, body: EventsBody): void {
+    audience.quiet = false;
+    let delivered = 0;
+    let full: Subscriber[] | null = null;
+    // A copy: a client may go away while it is sent to.
+    for (const { stream, subscribers } of audience.seats.slice()) {
+      if (this.catchUp ? stream.queue.overfull : stream.queue.full) {
+        (full ??= []).push(...subscribers);
+      } else {
+        stream.sendEvents(body, subscribers, this.#owner.fragmentBytesMax);
+        delivered += subscribers.length;
+      }
+    }
+    this.#owner.onDelivered(delivered * body.eventCount);
+    for (const subscriber of full ?? []) this.#owner.onFull(subscriber, body.firstRevision);
+  }
+
+  #replay(subscriber: Subscriber, audience: Audience): boolean {
+    const { stream } = subscriber;
+    const ring = this.#ring!;
+    for (const body of this.#replayBodies(audience, subscriber.nextRevision)) {
+      if (stream.queue.full) {
+        subscriber.nextRevision = body.firstRevision;
+        return false;
+      }
+      stream.sendEvents(body, [subscriber], this.#owner.fragmentBytesMax);
+      this.#owner.onDelivered(body.eventCount);
+    }
+    subscriber.nextRevision = ring.nextRevision;
+    return true;
+  }
+
+  #replayBodies(audience: Audience, fromRevision: number): readonly EventsBody[] {
+    const ring = this.#ring!;
+    const last = this.#lastReplay;
+    if (last?.audience === audience && last.fromRevision === fromRevision) return last.bodies;
+    const bodies: EventsBody[] = [];
+    for (const run of runs(ring.from(fromRevision), this.#owner.messageBytesGoal)) {
+      const picked = pick(audience, run, fromRevision);
+      if (picked.length === 0) continue;
+      bodies.push(
+        new EventsBody(run.at(-1)!.header, picked[0]!.event.revision, picked, audience.options.prevKv),
+      );
+    }
+    this.#lastReplay = { audience, fromRevision, bodies };
+    this.#flushSoon();
+    return bodies;
+  }
+
+  /** History is told under the present revision, as etcd does: it has been told in `created`. */
+  #presentHeader(batches: readonly EventBatch[]): AnswerHeader {
+    const { header } = batches.at(-1)!;
+    const { lastHeader } = this.#owner;
+    return lastHeader !== null && lastHeader.revision > header.revision ? lastHeader : header;
+  }
+
+  /** Gives a seat to those who wait and whose first revision has come. Right behind `flush`. */
+  admitFuture(): void {
+    if (this.future.size === 0) return;
+    const { nextRevision } = this;
+    for (const subscriber of [...this.future]) {
+      if (subscriber.nextRevision > nextRevision || !this.future.delete(subscriber)) continue;
+      subscriber.watch = null;
+      if (!this.join(subscriber)) this.#owner.onFull(subscriber, subscriber.nextRevision);
+    }
+  }
+
+  #audienceFor({ range, options }: Subscriber): Audience {
+    let audiences = this.#audiences.get(range.start, range.end);
+    if (audiences === undefined) this.#audiences.set(range.start, range.end, (audiences = []));
+    const view = viewOf(options);
+    const known = audiences.find((audience) => viewOf(audience.options) === view);
+    if (known !== undefined) return known;
+    const audience = new Audience(range, options);
+    audiences.push(audience);
+    this.#audienceCount++;
+    if (range.equals(this.range)) this.#whole = audiences.slice();
+    return audience;
+  }
+
+  #dropIfEmpty(audience: Audience): void {
+    if (audience.size > 0) return;
+    const { start, end } = audience.range;
+    const audiences = this.#audiences.get(start, end);
+    const at = audiences?.indexOf(audience) ?? -1;
+    if (audiences === undefined || at < 0) return;
+    audiences.splice(at, 1);
+    this.#audienceCount--;
+    if (audiences.length === 0) this.#audiences.delete(start, end);
+    if (audience.range.equals(this.range)) this.#whole = audiences.slice();
+  }
+}
+
+/** Batches in runs of about `bytesGoal`: each becomes one message. */
+function runs(batches: readonly EventBatch[], bytesGoal: number): readonly (readonly EventBatch[])[] {
+  if (batches.length < 2) return batches.length === 0 ? [] : [batches];
+  const all: EventBatch[][] = [];
+  let run: EventBatch[] = [];
+  let runBytes = 0;
+  for (const batch of batches) {
+    if (run.length > 0 && runBytes + batch.bytes.length > bytesGoal) {
+      all.push(run);
+      run = [];
+      runBytes = 0;
+    }
+    run.push(batch);
+    runBytes += batch.bytes.length;
+  }
+  all.push(run);
+  return all;
+}
+
+function pickAll(audience: Audience, batches: readonly EventBatch[]): void {
+  for (const { bytes, events } of batches) {
+    for (const event of events) {
+      if (audience.wants(event.isDelete)) audience.picked.push({ bytes, event });
+    }
+  }
+}
+
+/** What an audience sees of some batches from a revision on. */
+function pick(audience: Audience, batches: readonly EventBatch[], fromRevision: number): PickedEvent[] {
+  const picked: PickedEvent[] = [];
+  for (const { bytes, events } of batches) {
+    for (const event of events) {
+      if (event.revision < fromRevision || !audience.wants(event.isDelete)) continue;
+      if (audience.range.contains(keyOf(bytes, event))) picked.push({ bytes, event });
+    }
+  }
+  return picked;
+}
+
+function moved(event: WatchEvent, by: number): WatchEvent {
+  return {
+    ...event,
+    start: event.start + by,
+    end: event.end + by,
+    keyStart: event.keyStart + by,
+    keyEnd: event.keyEnd + by,
+    prevKvStart: event.prevKvStart + by,
+    prevKvEnd: event.prevKvEnd + by,
+  };
+}
+
+interface LooseEvents {
+  readonly bytes: Uint8Array;
+  readonly events: readonly WatchEvent[];
+}
+
+/** Those of some events whose revision is right. */
+function within(loose: LooseEvents, right: (revision: number) => boolean): LooseEvents {
+  if (loose.events.every(({ revision }) => right(revision))) return loose;
+  return { bytes: loose.bytes, events: loose.events.filter(({ revision }) => right(revision)) };
+}
+
+/** Events of several messages over one array of bytes. */
+function joined(parts: readonly LooseEvents[]): LooseEvents {
+  const filled = parts.filter(({ events }) => events.length > 0);
+  if (filled.length === 1) return filled[0]!;
+  const bytes = new Uint8Array(filled.reduce((sum, part) => sum + part.bytes.length, 0));
+  const events: WatchEvent[] = [];
+  let at = 0;
+  for (const part of filled) {
+    bytes.set(part.bytes, at);
+    for (const event of part.events) events.push(moved(event, at));
+    at += part.bytes.length;
+  }
+  return { bytes, events };
+}

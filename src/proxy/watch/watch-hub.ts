@@ -1,0 +1,384 @@
+/**
+ * Any number of clients' watches on few watches at the members.
+ *
+ * Stands between the Watch calls of clients and the calls to members. It puts the parts together and passes on
+ * what happens between them: a client's requests (`client-stream`), what clients want (`demand`), the upstream
+ * watches they share (`shared-watches`), those for who is behind (`catch-ups`), and the calls that carry both
+ * (`carriers`).
+ */
+import { Backoff } from "../../base/backoff.ts";
+import type { Clock } from "../../base/clock.ts";
+import type { KeyRange } from "../../etcd/key-range.ts";
+import type { AnswerHeader } from "../../etcd/watch-response.ts";
+import type { ServerCall } from "../../grpc/server-call.ts";
+import type { Status } from "../../grpc/status.ts";
+import type { BufferBudget } from "../../http2/buffer-budget.ts";
+import { Carriers, type CarriersOwner } from "./carriers.ts";
+import { CatchUps } from "./catch-ups.ts";
+import { ClientStream, type ClientStreamOwner } from "./client-stream.ts";
+import { Demand } from "./demand.ts";
+import { HeldBodies } from "./held-bodies.ts";
+import { LeaderMonitor } from "./leader-monitor.ts";
+import type { ProvenProgress } from "./progress-answers.ts";
+import { ProgressRounds } from "./progress-rounds.ts";
+import { type ProbeAnswer, RevisionProbes } from "./revision-probes.ts";
+import { SharedWatches } from "./shared-watches.ts";
+import type { Subscriber } from "./subscriber.ts";
+import type { UpstreamStream } from "./upstream-stream.ts";
+import type { UpstreamWatch, UpstreamWatchOwner } from "./upstream-watch.ts";
+import type { WatchCalls } from "./watch-calls.ts";
+import { WATCH_LIMITS, type WatchLimits } from "./watch-limits.ts";
+import { WatchStats } from "./watch-stats.ts";
+
+export interface WatchHubOptions {
+  readonly calls: WatchCalls;
+  readonly clock: Clock;
+  /** The largest request message a client may send, in bytes. */
+  readonly requestBytesMax?: number;
+  readonly limits?: Partial<WatchLimits>;
+  /** Bounds what waits for clients, together with whoever shares it. */
+  readonly budget?: BufferBudget;
+  /** From 0 up to but not including 1. */
+  readonly random?: () => number;
+}
+
+/** How long an upstream watch outlives its last client: clients that reconnect find it. */
+const LINGER_MS = 1000;
+/** How often the shared watches' progress is asked for, so that they can be resumed from near the present. */
+const BOOKMARK_MS = 60_000;
+/** etcd's default interval of progress notifications, in bookmarks. */
+const BOOKMARKS_PER_NOTIFICATION = 10;
+const REQUEST_BYTES_MAX = 1536 * 1024;
+
+export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, CarriersOwner {
+  readonly limits: WatchLimits;
+  readonly requestBytesMax: number;
+  readonly held: HeldBodies;
+  lastHeader: AnswerHeader | null = null;
+  readonly #stats = new WatchStats();
+  readonly #clock: Clock;
+  readonly #demand = new Demand();
+  readonly #streams = new Set<ClientStream>();
+  readonly #probes: RevisionProbes;
+  readonly #shared: SharedWatches;
+  readonly #catchUps: CatchUps;
+  readonly #carriers: Carriers;
+  readonly #progress: ProgressRounds;
+  readonly #leader: LeaderMonitor;
+  /** Client streams with a create that waits for its main watch to open. */
+  readonly #waitingForMain = new Set<ClientStream>();
+  #flushing: UpstreamWatch[] = [];
+  #tidyPlanned = false;
+  #cancelBookmark: (() => void) | null = null;
+  #bookmarks = 0;
+
+  constructor(options: WatchHubOptions) {
+    const { calls, clock } = options;
+    const random = options.random ?? Math.random;
+    this.limits = { ...WATCH_LIMITS, ...options.limits };
+    this.requestBytesMax = options.requestBytesMax ?? REQUEST_BYTES_MAX;
+    this.held = new HeldBodies(options.budget, this);
+    this.#clock = clock;
+    const backoff = (): Backoff => new Backoff({ firstMs: 50, limitMs: 2000, random });
+    this.#probes = new RevisionProbes(calls, clock, () => this.lastHeader);
+    this.#shared = new SharedWatches(clock, this.#demand, this, this);
+    this.#carriers = new Carriers(calls, clock, backoff(), this);
+    this.#shared.useCarriers(this.#carriers);
+    this.#catchUps = new CatchUps({
+      limits: this.limits,
+      clock,
+      shared: this.#shared,
+      carriers: this.#carriers,
+      watchOwner: this,
+      owner: this,
+    });
+    this.#progress = new ProgressRounds(clock, () => this.#carriers.streams);
+    this.#leader = new LeaderMonitor(calls, clock, backoff());
+  }
+
+  /** What has been counted up to now. */
+  get stats(): WatchStats {
+    const stats = this.#stats;
+    stats.upstreamWatches = this.#shared.size + this.#catchUps.size;
+    stats.upstreamStreams = this.#carriers.size + this.#leader.size;
+    stats.catchUps = this.#catchUps.size;
+    return stats;
+  }
+
+  /** Serves a client's Watch call. */
+  serve(call: ServerCall): void {
+    const stream = new ClientStream(call, this);
+    this.#streams.add(stream);
+    this.#stats.clientStreams++;
+    this.#carriers.clientCame(stream.token);
+    if (stream.requiresLeader) this.#leader.add(stream);
+    if (this.#cancelBookmark === null) this.#planBookmark();
+  }
+
+  /** Ends all calls to members. Client streams are their owner's business. */
+  close(): void {
+    this.#cancelBookmark?.();
+    this.#leader.close();
+    this.#carriers.close();
+  }
+
+  // From client streams.
+
+  probe(
+    token: string,
+    range: KeyRange | null,
+    startRevision: number,
+    onAnswer: (answer: ProbeAnswer) => void,
+  ): void {
+    this.#probes.ask(token, range, startRevision, (answer) => {
+      if (answer.kind === "allowed") this.onHeader(answer.header);
+      onAnswer(answer);
+    });
+  }
+
+  prepare(subscriber: Subscriber): void {
+    this.#demand.add(subscriber);
+    this.#stats.clientWatches++;
+    this.#shared.prepare(subscriber);
+  }
+
+  reachedRevision(subscriber: Subscriber): number | null {
+    const watch = this.#shared.prepare(subscriber);
+    if (watch.opened) return watch.nextRevision - 1;
+    this.#waitingForMain.add(subscriber.stream);
+    return null;
+  }
+
+  start(subscriber: Subscriber): void {
+    this.#shared.join(subscriber);
+  }
+
+  release(subscriber: Subscriber): void {
+    if (subscriber.ended) return;
+    subscriber.detach(subscriber.nextRevision);
+    this.#leaveLaggards(subscriber);
+    this.#catchUps.forget(subscriber);
+    subscriber.state = "ended";
+    this.#demand.remove(subscriber);
+    this.#stats.clientWatches--;
+    this.#tidyLater();
+  }
+
+  askProgress(stream: ClientStream): void {
+    this.#progress.ask(stream);
+  }
+
+  onRoomy(stream: ClientStream): void {
+    this.#catchUps.onRoomy();
+    const { laggards } = stream;
+    for (const subscriber of [...laggards]) {
+      if (stream.queue.full) return;
+      this.#leaveLaggards(subscriber);
+      this.#stats.replays++;
+      this.#shared.join(subscriber);
+    }
+  }
+
+  onStreamClosed(stream: ClientStream): void {
+    this.#streams.delete(stream);
+    this.#stats.clientStreams--;
+    this.#waitingForMain.delete(stream);
+    this.#progress.forget(stream);
+    this.#leader.remove(stream);
+    this.#carriers.clientWent(stream.token);
+  }
+
+  // From upstream watches.
+
+  get messageBytesGoal(): number {
+    return this.limits.messageBytesGoal;
+  }
+
+  get fragmentBytesMax(): number {
+    return this.limits.fragmentBytesMax;
+  }
+
+  ringBytesMax(): number {
+    const { ringBytesMax, ringsBytesMax } = this.limits;
+    return Math.min(ringBytesMax, ringsBytesMax / Math.max(1, this.#shared.size + this.#catchUps.size));
+  }
+
+  flushSoon(watch: UpstreamWatch): void {
+    if (this.#flushing.push(watch) === 1) this.#clock.endOfTurn(() => this.#flush());
+  }
+
+  #flush(): void {
+    const watches = this.#flushing;
+    this.#flushing = [];
+    for (const watch of watches) {
+      watch.flush();
+      if (watch.catchUp) this.#catchUps.onDelivered(watch);
+    }
+  }
+
+  onOpened(watch: UpstreamWatch): void {
+    if (watch.catchUp) this.#catchUps.onOpened(watch);
+    else this.#shared.onOpened(watch);
+  }
+
+  onAdvanced(watch: UpstreamWatch): void {
+    watch.advancedAtMs = this.#clock.nowMs();
+    this.#shared.onAdvanced(watch);
+  }
+
+  onCompacted(watch: UpstreamWatch, compactRevision: number): void {
+    if (watch.catchUp) this.#catchUps.onCompacted(watch, compactRevision);
+    else this.#shared.onCompacted(watch, compactRevision);
+  }
+
+  onFull(subscriber: Subscriber, revision: number): void {
+    this.#stats.lagged++;
+    subscriber.detach(revision);
+    this.onLagging(subscriber);
+  }
+
+  onProgressInterval(watch: UpstreamWatch, header: AnswerHeader): void {
+    if (watch.catchUp) return;
+    for (const audience of watch.audiences()) {
+      if (audience.options.progressNotify && audience.quiet) {
+        for (const subscriber of audience.subscribers()) {
+          if (!subscriber.stream.queue.full) {
+            subscriber.stream.sendProgress(subscriber.id, header, watch.nextRevision - 1);
+          }
+        }
+      }
+      audience.quiet = true;
+    }
+  }
+
+  onDelivered(events: number): void {
+    this.#stats.deliveredEvents += events;
+  }
+
+  // From shared watches and catch-ups.
+
+  onBehind(subscriber: Subscriber): void {
+    if (subscriber.ended) return;
+    this.#stats.replays++;
+    this.#catchUps.request(subscriber);
+  }
+
+  onLagging(subscriber: Subscriber): void {
+    if (subscriber.ended) return;
+    subscriber.state = "lagging";
+    const { laggards } = subscriber.stream;
+    if (laggards.has(subscriber)) return;
+    laggards.add(subscriber);
+    this.#stats.laggingWatches++;
+  }
+
+  #leaveLaggards(subscriber: Subscriber): void {
+    if (subscriber.stream.laggards.delete(subscriber)) this.#stats.laggingWatches--;
+  }
+
+  onWatchClosed(watch: UpstreamWatch): void {
+    if (watch.catchUp) this.#catchUps.onClosed(watch);
+  }
+
+  onImpossible(subscriber: Subscriber, why: { reason: string; compactRevision: number }): void {
+    if (subscriber.ended) return;
+    if (subscriber.state === "expected") {
+      subscriber.refusal = why.reason;
+      this.#demand.remove(subscriber);
+      this.#waitingForMain.add(subscriber.stream);
+      this.onMainChanged();
+    } else {
+      subscriber.stream.sendCanceled(subscriber, why);
+    }
+  }
+
+  onMainChanged(): void {
+    this.#catchUps.onChanged();
+    const streams = [...this.#waitingForMain];
+    this.#waitingForMain.clear();
+    for (const stream of streams) stream.advance();
+  }
+
+  // From carriers.
+
+  tokensFor(watch: UpstreamWatch): Iterable<string> {
+    return watch.catchUp ? this.#catchUps.tokensFor(watch) : this.#demand.tokensOf(watch.range);
+  }
+
+  onRefused(watch: UpstreamWatch, reason: string): void {
+    if (watch.catchUp) this.#catchUps.onRefused(watch, reason);
+    else this.#shared.onRefused(watch, reason);
+  }
+
+  onUncarried(watch: UpstreamWatch): void {
+    if (watch.closed) return;
+    this.#stats.resumed++;
+    this.#shared.onUncarried(watch);
+  }
+
+  onCarrierRetiring(watch: UpstreamWatch): void {
+    this.#shared.onCarrierRetiring(watch);
+  }
+
+  onHeader(header: AnswerHeader): void {
+    if (header.revision >= (this.lastHeader?.revision ?? 0)) this.lastHeader = header;
+  }
+
+  onProgress(stream: UpstreamStream, progress: ProvenProgress): void {
+    this.#progress.onProgress(stream, progress);
+  }
+
+  onStreamLost(stream: UpstreamStream, _status: Status): void {
+    this.#progress.onStreamLost(stream);
+  }
+
+  onUpstreamEvents(events: number): void {
+    this.#stats.upstreamEvents += events;
+  }
+
+  // Upkeep.
+
+  /** Makes the watches lag that have most waiting; false when nothing waits anywhere. */
+  shedLargestQueue(): boolean {
+    let largest: ClientStream | null = null;
+    for (const stream of this.#streams) {
+      if (stream.queue.heldBytes > (largest?.queue.heldBytes ?? 0)) largest = stream;
+    }
+    largest?.queue.dropEvents((subscriber, revision) => this.#takeBack(subscriber, revision));
+    return largest !== null;
+  }
+
+  /** What a watch was to be sent from `revision` on it has to be sent later. */
+  #takeBack(subscriber: Subscriber, revision: number): void {
+    if (subscriber.ended) return;
+    if (subscriber.state === "lagging") {
+      subscriber.nextRevision = Math.min(subscriber.nextRevision, revision);
+    } else {
+      const known = subscriber.state === "future" ? subscriber.nextRevision : revision;
+      this.onFull(subscriber, Math.min(known, revision));
+    }
+  }
+
+  #tidyLater(): void {
+    if (this.#tidyPlanned) return;
+    this.#tidyPlanned = true;
+    this.#clock.after(LINGER_MS, () => {
+      this.#tidyPlanned = false;
+      this.#shared.tidy();
+      this.#carriers.closeEmpty();
+    });
+  }
+
+  #planBookmark(): void {
+    this.#cancelBookmark = this.#clock.after(BOOKMARK_MS, () => {
+      this.#cancelBookmark = null;
+      if (this.#streams.size === 0) return;
+      const notify = ++this.#bookmarks % BOOKMARKS_PER_NOTIFICATION === 0;
+      this.#progress.run(() => {
+        if (!notify || this.lastHeader === null) return;
+        for (const main of this.#shared.mains()) this.onProgressInterval(main, this.lastHeader);
+      });
+      this.#planBookmark();
+    });
+  }
+}

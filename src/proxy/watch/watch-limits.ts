@@ -1,0 +1,32 @@
+/**
+ * What the watch hub may spend: each bound with the load or the client it is for.
+ */
+export interface WatchLimits {
+  /** What waits for one client stream, in bytes of distinct answers, before its watches lag: a client that reads slowly. */
+  readonly queueBytesMax: number;
+  /** Recent events kept of one upstream watch, in bytes, for those who join or come back; the newest batch is always kept. */
+  readonly ringBytesMax: number;
+  /** Recent events kept of all upstream watches together, in bytes: many ranges. */
+  readonly ringsBytesMax: number;
+  /** Upstream watches that serve laggards at once. */
+  readonly catchUpsMax: number;
+  /** How many revisions apart laggards of one range may be and still share a catch-up watch. */
+  readonly catchUpWindowRevisions: number;
+  /** Requests of one client stream that wait for their answers, in bytes, before the client must wait too. */
+  readonly requestBytesMax: number;
+  /** Events of several revisions are told in one message up to this size, in bytes; one revision is never divided. */
+  readonly messageBytesGoal: number;
+  /** Above this size, in bytes, a message is divided for those who asked for fragments. */
+  readonly fragmentBytesMax: number;
+}
+
+export const WATCH_LIMITS: WatchLimits = {
+  queueBytesMax: 1024 * 1024,
+  ringBytesMax: 1024 * 1024,
+  ringsBytesMax: 64 * 1024 * 1024,
+  catchUpsMax: 16,
+  catchUpWindowRevisions: 10_000,
+  requestBytesMax: 128 * 1024,
+  messageBytesGoal: 64 * 1024,
+  fragmentBytesMax: 1536 * 1024,
+};
