@@ -17,15 +17,17 @@ export class KeyRange {
   /** The first key behind the range; null when no key is behind it. */
   readonly end: string | null;
   readonly isSingleKey: boolean;
-  /** Text that equal ranges, and no others, share: a key for maps. */
-  readonly id: string;
 
   private constructor(start: string, end: string | null, isSingleKey: boolean) {
     this.start = start;
     this.end = end;
     this.isSingleKey = isSingleKey;
+  }
+
+  /** Text that equal ranges, and no others, share: a key for maps. */
+  get id(): string {
     // An end is never "", so that the length of the start tells all three parts.
-    this.id = `${start.length}:${start}${end ?? ""}`;
+    return `${this.start.length}:${this.start}${this.end ?? ""}`;
   }
 
   /**

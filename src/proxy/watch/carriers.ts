@@ -135,9 +135,9 @@ export class Carriers implements UpstreamStreamOwner {
   }
 
   #giveUp(watch: UpstreamWatch): void {
-    const reason = [...watch.refusals.values()].at(-1);
-    // Nobody wants it any more, or nobody who may have it.
-    this.#owner.onRefused(watch, reason ?? CANCELLED_WITHOUT_REASON);
+    // What a token was told that is none of its clients' is no reason for them.
+    const own = [...this.#owner.tokensFor(watch)].find((token) => watch.refusals.has(token)) ?? "";
+    this.#owner.onRefused(watch, watch.refusals.get(own) ?? CANCELLED_WITHOUT_REASON);
   }
 
   #retire(stream: UpstreamStream): void {

@@ -9,7 +9,7 @@
 import type { Clock } from "../../base/clock.ts";
 import type { KeyRange } from "../../etcd/key-range.ts";
 import type { Carriers } from "./carriers.ts";
-import { mayJoin, type SharedWatches } from "./shared-watches.ts";
+import { mayJoin, ownReason, type SharedWatches } from "./shared-watches.ts";
 import type { Subscriber } from "./subscriber.ts";
 import { UpstreamWatch, type UpstreamWatchOwner } from "./upstream-watch.ts";
 import type { WatchLimits } from "./watch-limits.ts";
@@ -114,12 +114,14 @@ export class CatchUps {
     const main = this.#shared.find(watch.range);
     if (main !== undefined) this.#apart.add(main);
     for (const rider of riders) {
-      if (rider.range.equals(watch.range)) this.#owner.onImpossible(rider, { reason, compactRevision: 0 });
-      else if (!rider.ended) this.request(rider);
+      if (rider.range.equals(watch.range)) {
+        this.#owner.onImpossible(rider, { reason: ownReason(rider, watch, reason), compactRevision: 0 });
+      } else if (!rider.ended) this.request(rider);
     }
   }
 
   onCompacted(watch: UpstreamWatch, compactRevision: number): void {
+    watch.flush();
     const next = watch.nextRevision;
     const riders = watch.subscribers();
     for (const rider of riders) rider.detach(rider.state === "live" ? next : rider.nextRevision);
@@ -192,6 +194,7 @@ export class CatchUps {
         if (!watch.join(subscriber)) this.#owner.onLagging(subscriber);
       } else {
         if (behind < 0) continue;
+        if (!subscriber.historyKnown) watch.unproven = true;
         this.#ride(subscriber, watch);
       }
       return true;
@@ -209,6 +212,7 @@ export class CatchUps {
       catchUp: true,
       startRevision: together.reduce((first, { nextRevision }) => Math.min(first, nextRevision), Infinity),
     });
+    watch.unproven = together.some(({ historyKnown }) => !historyKnown);
     this.#open.set(watch, { watch, heldBackSinceMs: null });
     for (const each of together) this.#ride(each, watch);
     this.#carriers.carry(watch);
@@ -254,12 +258,16 @@ export class CatchUps {
       if (heldMs >= HELD_BACK_MAX_MS || (heldMs >= HELD_BACK_MS && this.#waiting.size > 0))
         this.#putOff(watch);
     } else if (watch.live && watch.stream?.progressUnordered === true) {
-      if (nowMs - Math.max(watch.advancedAtMs, watch.openedAtMs) >= QUIET_MS) this.#promote(watch);
+      if (nowMs - Math.max(watch.advancedAtMs, watch.openedAtMs) < QUIET_MS) return;
+      watch.unproven = false;
+      this.#promote(watch);
+      this.#shared.settleSoon();
     }
   }
 
   /** Its clients lose their place; they come back when they read. */
   #putOff(watch: UpstreamWatch): void {
+    watch.flush();
     const next = watch.nextRevision;
     for (const rider of watch.subscribers()) {
       rider.detach(rider.state === "live" ? next : rider.nextRevision);

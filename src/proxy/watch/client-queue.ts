@@ -33,6 +33,8 @@ interface EventsEntry {
   readonly pieces: readonly EventsBody[] | null;
   /** The first of `pieces` that has not been sent. */
   pieceAt: number;
+  /** The first of `pieces` has been sent: the others have to follow, or the client would wait for them. */
+  begun: boolean;
 }
 
 type Entry = ControlEntry | EventsEntry;
@@ -129,7 +131,7 @@ export class ClientQueue {
     for (const entry of waiting) {
       if (entry.kind === "control") {
         this.#push(entry, entry.body.length);
-      } else if (entry.kind === "events" && entry.pieceAt > 0) {
+      } else if (entry.kind === "events" && entry.begun) {
         this.#lastBody = entry.body;
         this.#push(entry, entry.body.bytes.length);
       } else if (entry.kind === "events") {
@@ -163,7 +165,7 @@ export class ClientQueue {
     this.#lastBody = body;
     this.#held.take(body);
     this.#push(
-      { kind: "events", body, subscribers, at: 0, pieces, pieceAt: 0 },
+      { kind: "events", body, subscribers, at: 0, pieces, pieceAt: 0, begun: false },
       newBody ? body.bytes.length : 0,
     );
     if (wasIdle) this.#pump();
@@ -255,8 +257,10 @@ export class ClientQueue {
     const subscriber = entry.subscribers[0]!;
     const piece = pieces[entry.pieceAt++]!;
     const done = entry.pieceAt === pieces.length;
-    // What has been begun is finished: a client that put pieces together would wait for the last one.
-    if (!subscriber.ended || entry.pieceAt > 1) this.#begin(subscriber, piece.bytes);
+    if (!subscriber.ended || entry.begun) {
+      entry.begun = true;
+      this.#begin(subscriber, piece.bytes);
+    }
     if (done) this.#shift(entry);
   }
 

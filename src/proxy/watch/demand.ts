@@ -6,34 +6,43 @@ import type { KeyRange } from "../../etcd/key-range.ts";
 import type { Subscriber } from "./subscriber.ts";
 
 interface RangeDemand {
-  readonly subscribers: Set<Subscriber>;
+  readonly range: KeyRange;
+  readonly subscribers: Subscriber[];
   prevKvCount: number;
 }
 
 export class Demand {
   readonly #ranges = new IntervalMap<RangeDemand>();
 
+  /** Notes what the subscriber wants; its range becomes the one object that all share who watch it. */
   add(subscriber: Subscriber): void {
-    const { start, end } = subscriber.range;
-    let demand = this.#ranges.get(start, end);
+    const { range } = subscriber;
+    let demand = this.#ranges.get(range.start, range.end);
     if (demand === undefined) {
-      demand = { subscribers: new Set(), prevKvCount: 0 };
-      this.#ranges.set(start, end, demand);
+      demand = { range, subscribers: [], prevKvCount: 0 };
+      this.#ranges.set(range.start, range.end, demand);
     }
-    demand.subscribers.add(subscriber);
+    subscriber.range = demand.range;
+    subscriber.demandIndex = demand.subscribers.push(subscriber) - 1;
     if (subscriber.options.prevKv) demand.prevKvCount++;
   }
 
+  /** Nothing happens when it was not added, or removed already. */
   remove(subscriber: Subscriber): void {
-    const { start, end } = subscriber.range;
-    const demand = this.#ranges.get(start, end);
-    if (demand?.subscribers.delete(subscriber) !== true) return;
+    const { range, demandIndex } = subscriber;
+    const demand = this.#ranges.get(range.start, range.end);
+    if (demand === undefined || demand.subscribers[demandIndex] !== subscriber) return;
+    const last = demand.subscribers.pop()!;
+    if (last !== subscriber) {
+      demand.subscribers[demandIndex] = last;
+      last.demandIndex = demandIndex;
+    }
     if (subscriber.options.prevKv) demand.prevKvCount--;
-    if (demand.subscribers.size === 0) this.#ranges.delete(start, end);
+    if (demand.subscribers.length === 0) this.#ranges.delete(range.start, range.end);
   }
 
   /** Watches on exactly this range. */
-  of({ start, end }: KeyRange): ReadonlySet<Subscriber> {
+  of({ start, end }: KeyRange): readonly Subscriber[] {
     return this.#ranges.get(start, end)?.subscribers ?? NOBODY;
   }
 
@@ -54,4 +63,4 @@ export class Demand {
   }
 }
 
-const NOBODY: ReadonlySet<Subscriber> = new Set();
+const NOBODY: readonly Subscriber[] = [];

@@ -10,14 +10,17 @@ export class EventBatch {
   readonly events: readonly WatchEvent[];
   readonly firstRevision: number;
   readonly lastRevision: number;
+  /** Everything up to it is in this batch or in those before; not below `lastRevision`. */
+  readonly toldRevision: number;
 
   /** `events` are in the order of their revisions, at least one. */
-  constructor(header: AnswerHeader, bytes: Uint8Array, events: readonly WatchEvent[]) {
+  constructor(header: AnswerHeader, bytes: Uint8Array, events: readonly WatchEvent[], toldRevision: number) {
     this.header = header;
     this.bytes = bytes;
     this.events = events;
     this.firstRevision = events[0]!.revision;
     this.lastRevision = events.at(-1)!.revision;
+    this.toldRevision = toldRevision;
   }
 
   /** What keeping it costs, about. */

@@ -28,7 +28,7 @@ export class EventRing {
   push(batch: EventBatch): void {
     this.#batches.push(batch);
     this.#bytes += batch.heldBytes;
-    this.nextRevision = batch.lastRevision + 1;
+    this.nextRevision = batch.toldRevision + 1;
   }
 
   /** Nothing more is to come below `revision` + 1. */
@@ -42,7 +42,7 @@ export class EventRing {
       const oldest = this.#batches[this.#head]!;
       this.#bytes -= oldest.heldBytes;
       this.#head++;
-      this.floorRevision = oldest.lastRevision + 1;
+      this.floorRevision = oldest.toldRevision + 1;
     }
     if (this.#head > 64 && this.#head * 2 > this.#batches.length) {
       this.#batches.splice(0, this.#head);

@@ -20,33 +20,36 @@ export class EventsBody {
   /** Client queues that hold it. */
   holders = 0;
   readonly #header: AnswerHeader;
+  readonly #revision: number;
   readonly #events: readonly PickedEvent[];
   readonly #withPrevKv: boolean;
   #pieces: readonly EventsBody[] | null = null;
 
+  /**
+   * `firstRevision`: of the batches it is made from; `revision`: what its header tells, everything up to which is
+   * said then: some clients (etcd3) resume behind it.
+   */
   constructor(
     header: AnswerHeader,
-    firstRevision: number,
+    { firstRevision, revision }: { readonly firstRevision: number; readonly revision: number },
     events: readonly PickedEvent[],
     withPrevKv: boolean,
     fragment = false,
   ) {
-    this.bytes = eventsBody(header, header.revision, events, withPrevKv, fragment);
+    this.bytes = eventsBody(header, revision, events, withPrevKv, fragment);
     this.firstRevision = firstRevision;
     this.eventCount = events.length;
+    this.#revision = revision;
     this.#header = header;
     this.#events = events;
     this.#withPrevKv = withPrevKv;
   }
 
   /** What some batches, one after another, say of the picked events. */
-  static of(
-    batches: readonly EventBatch[],
-    header: AnswerHeader,
-    events: readonly PickedEvent[],
-    withPrevKv: boolean,
-  ): EventsBody {
-    return new EventsBody(header, batches[0]!.firstRevision, events, withPrevKv);
+  static of(batches: readonly EventBatch[], events: readonly PickedEvent[], withPrevKv: boolean): EventsBody {
+    const { header, toldRevision } = batches.at(-1)!;
+    const { firstRevision } = batches[0]!;
+    return new EventsBody(header, { firstRevision, revision: toldRevision }, events, withPrevKv);
   }
 
   /** The same in messages of about `bytesMax`, all but the last marked as fragments. */
@@ -69,7 +72,8 @@ export class EventsBody {
       runBytes += eventBytes;
     }
     return runs.map((run, at) => {
-      return new EventsBody(this.#header, this.firstRevision, run, this.#withPrevKv, at < runs.length - 1);
+      const revisions = { firstRevision: this.firstRevision, revision: this.#revision };
+      return new EventsBody(this.#header, revisions, run, this.#withPrevKv, at < runs.length - 1);
     });
   }
 }

@@ -24,7 +24,8 @@ export interface ProgressAnswers {
   request(send: () => void, fresh: boolean): void;
   /** A watch is open; `requestsBefore` requests had been sent when it was asked for. */
   onCreated(watch: UpstreamWatch, startRevision: number, revision: number, requestsBefore: number): void;
-  onEvents(response: WatchResponseReader): void;
+  /** The member has told something of `watch`, which may be gone. */
+  onWatchTold(watch: UpstreamWatch | undefined, response: WatchResponseReader): void;
   /** An answer has come while `live` watches were open. Returns what is proven, null for nothing yet. */
   onAnswer(header: AnswerHeader, live: readonly UpstreamWatch[], send: () => void): ProvenProgress | null;
 }
@@ -52,11 +53,8 @@ export class OrderedAnswers implements ProgressAnswers {
   #mark = { revision: Number.POSITIVE_INFINITY, requests: 0 };
 
   request(send: () => void, fresh: boolean): void {
-    let count = 1;
-    if (fresh) {
-      this.#staleAnswers = this.requests - this.#resolved;
-      count += Math.min(this.#staleAnswers, REQUESTS_AT_ONCE_MAX);
-    }
+    if (fresh) this.#staleAnswers = this.requests - this.#resolved;
+    const count = 1 + Math.min(this.#staleAnswers, REQUESTS_AT_ONCE_MAX);
     this.requests += count;
     for (let i = 0; i < count; i++) send();
   }
@@ -68,7 +66,7 @@ export class OrderedAnswers implements ProgressAnswers {
     else this.#doubts.delete(watch);
   }
 
-  onEvents({ events }: WatchResponseReader): void {
+  onWatchTold(_watch: UpstreamWatch | undefined, { events }: WatchResponseReader): void {
     this.#sawRevision(events.at(-1)?.revision ?? 0);
   }
 
@@ -108,10 +106,18 @@ const ANSWERS_IN_A_ROW = 24;
 /** Longer than a member takes to serve a watch that is behind: it does so ten times a second. */
 const SETTLE_MS = 250;
 
+/** A watch that was opened in the past and shows nothing of the present for so long has nothing to show. */
+const BEHIND_MS = 2000;
+
+interface Timer {
+  nowMs(): number;
+  after(delayMs: number, run: () => void): () => void;
+}
+
 /** Answers beside the events. */
 export class UnorderedAnswers implements ProgressAnswers {
   requests = 0;
-  readonly #timer: { after(delayMs: number, run: () => void): () => void };
+  readonly #timer: Timer;
   #state: "idle" | "asked" | "settling" | "counting" = "idle";
   /** What the first answer said: it is to be proven. */
   #header: AnswerHeader | null = null;
@@ -120,8 +126,12 @@ export class UnorderedAnswers implements ProgressAnswers {
   #outstanding = 0;
   /** A fresh answer was wanted after this one was asked for. */
   #wantedAnew = false;
+  /** Something older has come since the member was last given time. */
+  #disturbed = false;
+  /** Watches opened in the past, by the revision above which they have shown nothing yet, and since when. */
+  readonly #behind = new Map<UpstreamWatch, { revision: number; sinceMs: number }>();
 
-  constructor(timer: { after(delayMs: number, run: () => void): () => void }) {
+  constructor(timer: Timer) {
     this.#timer = timer;
   }
 
@@ -137,38 +147,56 @@ export class UnorderedAnswers implements ProgressAnswers {
     send();
   }
 
-  onCreated(): void {}
+  onCreated(watch: UpstreamWatch, startRevision: number, revision: number): void {
+    if (startRevision === 0) this.#behind.delete(watch);
+    else this.#behind.set(watch, { revision, sinceMs: this.#timer.nowMs() });
+  }
 
-  onEvents({ events }: WatchResponseReader): void {
+  onWatchTold(watch: UpstreamWatch | undefined, { events }: WatchResponseReader): void {
     const first = events[0];
-    if (first === undefined || this.#header === null) return;
-    if (first.revision <= this.#header.revision) this.#inARow = 0;
+    if (first === undefined || watch === undefined) return;
+    if (events.at(-1)!.revision > (this.#behind.get(watch)?.revision ?? 0)) this.#behind.delete(watch);
+    if (this.#header !== null && first.revision <= this.#header.revision) this.#disturbed = true;
   }
 
   onAnswer(header: AnswerHeader, live: readonly UpstreamWatch[], send: () => void): ProvenProgress | null {
     this.#outstanding--;
     if (this.#state === "asked") {
-      this.#state = "settling";
       this.#header = header;
       this.#openThen = new Set(live);
-      this.#timer.after(SETTLE_MS, () => this.#count(send));
+      this.#settle(send);
       return null;
     }
     if (this.#state !== "counting" || this.#header === null) return null;
     this.#inARow++;
     if (this.#outstanding > 0) return null;
-    if (this.#inARow < ANSWERS_IN_A_ROW) {
-      this.#count(send);
+    if (this.#disturbed || this.#inARow < ANSWERS_IN_A_ROW) {
+      this.#settle(send);
       return null;
     }
     this.#state = "idle";
     const proven = {
       header: this.#header,
-      watches: live.filter((watch) => this.#openThen.has(watch)),
+      watches: live.filter((watch) => this.#openThen.has(watch) && !this.#isBehind(watch)),
       fresh: !this.#wantedAnew,
     };
     if (this.#wantedAnew) this.request(send, false);
     return proven;
+  }
+
+  #isBehind(watch: UpstreamWatch): boolean {
+    const behind = this.#behind.get(watch);
+    return behind !== undefined && this.#timer.nowMs() - behind.sinceMs < BEHIND_MS;
+  }
+
+  /** Gives the member time to tell what it has, then asks many times. */
+  #settle(send: () => void): void {
+    this.#state = "settling";
+    this.#disturbed = false;
+    this.#timer.after(SETTLE_MS, () => {
+      if (this.#disturbed) this.#settle(send);
+      else this.#count(send);
+    });
   }
 
   #count(send: () => void): void {

@@ -13,6 +13,7 @@ import type { UpstreamStream } from "./upstream-stream.ts";
 
 /** How long a member may keep silent before it is asked again. */
 const ASK_AGAIN_MS = 100;
+const ASK_AGAIN_MAX_MS = 1000;
 
 export class ProgressRounds {
   readonly #clock: Clock;
@@ -25,6 +26,8 @@ export class ProgressRounds {
   /** Streams that have not answered the round under way; null between rounds. */
   #unanswered: Set<UpstreamStream> | null = null;
   #planned = false;
+  /** How long members may keep silent before they are asked again; grows while they do. */
+  #pauseMs = ASK_AGAIN_MS;
   #beginning = false;
   /** Runs when the round under way is over. */
   #onDone: (() => void)[] = [];
@@ -56,16 +59,18 @@ export class ProgressRounds {
 
   /** Everything up to the header's revision has come on some watches of a stream. */
   onProgress(stream: UpstreamStream, { header, watches, fresh }: ProvenProgress): void {
+    const asked = this.#unanswered?.has(stream) === true;
     for (const watch of watches) {
       // An older member's word is good enough to be told, but nothing may be dropped on the strength of it.
       if (stream.progressUnordered) watch.flush();
       else watch.provenTo(header.revision);
       watch.saidRevision = Math.max(watch.saidRevision, header.revision);
-      if (fresh) watch.provenRound = this.#round;
+      if (fresh && asked) watch.provenRound = this.#round;
     }
-    if (!fresh) return;
-    if (this.#unanswered?.delete(stream) === true) this.#endIfDone();
+    if (!fresh || !asked) return;
+    this.#unanswered?.delete(stream);
     this.#answer(header);
+    this.#endIfDone();
   }
 
   onStreamLost(stream: UpstreamStream): void {
@@ -84,6 +89,7 @@ export class ProgressRounds {
   #begin(): void {
     if (this.#unanswered !== null) return;
     this.#round++;
+    this.#pauseMs = ASK_AGAIN_MS;
     this.#unanswered = new Set();
     for (const stream of this.#streams()) {
       if (stream.size === 0) continue;
@@ -106,9 +112,10 @@ export class ProgressRounds {
   #answer(header: AnswerHeader): void {
     for (const [stream, round] of this.#waiting) {
       const revision = provenRevision(stream, round);
-      if (revision === null) continue;
+      // A watch that was opened since in the past may not be where the stream was said to be.
+      if (revision === null || revision < stream.toldProgress) continue;
       this.#waiting.delete(stream);
-      stream.sendProgress(NO_WATCH_ID, header, Math.max(revision, stream.toldProgress));
+      stream.sendProgress(NO_WATCH_ID, header, revision);
       if (this.#askedAgain.delete(stream)) this.ask(stream);
     }
   }
@@ -116,8 +123,9 @@ export class ProgressRounds {
   #planCheck(): void {
     if (this.#planned) return;
     this.#planned = true;
-    this.#clock.after(ASK_AGAIN_MS, () => {
+    this.#clock.after(this.#pauseMs, () => {
       this.#planned = false;
+      this.#pauseMs = Math.min(ASK_AGAIN_MAX_MS, this.#pauseMs * 1.5);
       this.#check();
     });
   }
@@ -144,8 +152,11 @@ export class ProgressRounds {
 /** Up to where everything is in the stream's queue, proven in `round` or later; null while that is not known. */
 function provenRevision(stream: ClientStream, round: number): number | null {
   let revision = Number.POSITIVE_INFINITY;
-  for (const { state, watch } of stream.watches.values()) {
-    if (state !== "live" || watch === null || watch.provenRound < round) return null;
+  for (const subscriber of stream.watches.values()) {
+    const { watch } = subscriber;
+    if (watch === null || watch.provenRound < round) return null;
+    watch.flush();
+    if (subscriber.state !== "live" || subscriber.watch !== watch) return null;
     revision = Math.min(revision, Math.max(watch.saidRevision, watch.nextRevision - 1));
   }
   return Number.isFinite(revision) ? revision : null;

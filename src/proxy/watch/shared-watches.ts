@@ -72,7 +72,7 @@ export class SharedWatches {
   /** The watch that serves what `subscriber` wants, opened if there is none. */
   prepare({ range, options }: Subscriber): UpstreamWatch {
     let main = this.find(range);
-    while (main !== undefined && this.#demand.of(main.range).size === 0) {
+    while (main !== undefined && this.#demand.of(main.range).length === 0) {
       this.#giveUp(main);
       main = this.find(range);
     }
@@ -160,7 +160,7 @@ export class SharedWatches {
 
   onCarrierRetiring(watch: UpstreamWatch): void {
     if (this.#retiring.has(watch) || watch.closed) return;
-    if (this.#demand.of(watch.range).size === 0 && this.isMain(watch)) {
+    if (this.#demand.of(watch.range).length === 0 && this.isMain(watch)) {
       this.#giveUp(watch);
     } else if (!watch.opened) {
       this.#carriers.drop(watch);
@@ -184,7 +184,10 @@ export class SharedWatches {
       this.#close(watch);
       for (const subscriber of left) {
         if (subscriber.range.equals(watch.range)) {
-          this.#owner.onImpossible(subscriber, { reason, compactRevision: 0 });
+          this.#owner.onImpossible(subscriber, {
+            reason: ownReason(subscriber, watch, reason),
+            compactRevision: 0,
+          });
         } else if (!subscriber.ended) {
           this.join(subscriber);
         }
@@ -195,7 +198,10 @@ export class SharedWatches {
     if (!this.isMain(watch)) return;
     this.#mains.delete(watch.range.start, watch.range.end);
     for (const subscriber of [...this.#demand.of(watch.range)]) {
-      this.#owner.onImpossible(subscriber, { reason, compactRevision: 0 });
+      this.#owner.onImpossible(subscriber, {
+        reason: ownReason(subscriber, watch, reason),
+        compactRevision: 0,
+      });
     }
     this.#rehome(watch);
   }
@@ -219,6 +225,7 @@ export class SharedWatches {
       for (const subscriber of waiting) if (!subscriber.ended) successor.wait(subscriber);
       return;
     }
+    watch.flush();
     const next = watch.nextRevision;
     for (const subscriber of watch.subscribers()) {
       const needed = subscriber.state === "live" ? next : subscriber.nextRevision;
@@ -231,7 +238,7 @@ export class SharedWatches {
   /** Gives up what nobody wants: watches without clients, and `prev_kv` that nobody reads. */
   tidy(): void {
     for (const { value: main } of [...this.#mains]) {
-      if (this.#demand.of(main.range).size === 0) {
+      if (this.#demand.of(main.range).length === 0) {
         if (this.isMain(main)) this.#giveUp(main);
         continue;
       }
@@ -297,7 +304,12 @@ export class SharedWatches {
     for (const subscriber of [...from.future]) {
       const to = this.#targetOf(subscriber, from);
       if (to === undefined || !to.opened) continue;
-      const worthWaiting = from.opened && from.stream !== null && subscriber.nextRevision < to.floorRevision;
+      const { nextRevision } = subscriber;
+      const worthWaiting =
+        from.opened &&
+        from.stream !== null &&
+        nextRevision < to.floorRevision &&
+        nextRevision >= from.floorRevision;
       if (worthWaiting) continue;
       subscriber.detach(subscriber.nextRevision);
       this.#joinOpened(subscriber, to);
@@ -318,7 +330,7 @@ export class SharedWatches {
 
   /** Whether everything that those at `from` need next will come from `to`. */
   #mayMove(from: UpstreamWatch, to: UpstreamWatch): boolean {
-    if (!to.opened) return false;
+    if (!to.opened || (from.unproven && from.stream !== null)) return false;
     // Whatever it has missed it will not get any more: those who need it have to catch up.
     if (from.stream === null) return true;
     if (to.floorRevision > from.nextRevision) return false;
@@ -399,6 +411,7 @@ export class SharedWatches {
 
   /** The watch ends; those it leaves behind look for another. */
   #rehome(watch: UpstreamWatch): void {
+    watch.flush();
     const next = watch.opened ? watch.nextRevision : null;
     const left = watch.subscribers();
     for (const subscriber of left) {
@@ -434,6 +447,11 @@ export class SharedWatches {
     for (const [main, each] of this.#successors) if (each === successor) return main;
     return undefined;
   }
+}
+
+/** What the member said to the subscriber's own token, if it was asked. */
+export function ownReason({ stream }: Subscriber, watch: UpstreamWatch, reason: string): string {
+  return watch.refusals.get(stream.token) ?? reason;
 }
 
 /** Whether an open watch has all that the subscriber needs next. Right behind `flush`. */

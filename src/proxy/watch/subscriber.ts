@@ -22,6 +22,21 @@ export interface WatchOptions {
   readonly progressNotify: boolean;
 }
 
+const OPTIONS: WatchOptions[] = [];
+
+/** The one object for these options: there are few, and many watches. */
+export function watchOptions(
+  prevKv: boolean,
+  noPut: boolean,
+  noDelete: boolean,
+  fragment: boolean,
+  progressNotify: boolean,
+): WatchOptions {
+  const index =
+    (prevKv ? 1 : 0) | (noPut ? 2 : 0) | (noDelete ? 4 : 0) | (fragment ? 8 : 0) | (progressNotify ? 16 : 0);
+  return (OPTIONS[index] ??= { prevKv, noPut, noDelete, fragment, progressNotify });
+}
+
 /**
  * - `expected`: its turn to be told `created` has not come; nothing may be sent for it.
  * - `future`: waits at an upstream watch for its first revision, or for that watch to open.
@@ -33,7 +48,8 @@ export type SubscriberState = "expected" | "future" | "live" | "lagging" | "ende
 
 export class Subscriber {
   readonly stream: ClientStream;
-  readonly range: KeyRange;
+  /** Shared by all who watch it. */
+  range: KeyRange;
   readonly options: WatchOptions;
   /** Given when it is created. */
   id: WatchId = -1;
@@ -48,6 +64,8 @@ export class Subscriber {
   /** Where it sits while it is live. */
   seat: Seat | null = null;
   seatIndex = 0;
+  /** Its place among those who watch the range. */
+  demandIndex = 0;
 
   /** `startRevision` 0: now, which becomes a revision when the watch is created. */
   constructor(stream: ClientStream, range: KeyRange, options: WatchOptions, startRevision: number) {

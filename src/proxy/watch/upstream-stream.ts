@@ -65,6 +65,8 @@ export class UpstreamStream implements WatchCallHandler {
   #nextWatchId = 1;
   #progress: ProgressAnswers = new OrderedAnswers();
   #firstWatchOpen = false;
+  /** To be asked for once the first watch is open. */
+  #progressWanted = false;
   #heldCreditBytes = 0;
   #paused = false;
 
@@ -121,7 +123,10 @@ export class UpstreamStream implements WatchCallHandler {
    * requests' answers are of no use.
    */
   requestProgress(fresh = false): void {
-    if (this.watches.size > 0 && !this.ended) this.#progress.request(this.#askProgress, fresh);
+    if (this.watches.size === 0 || this.ended) return;
+    // Before the first watch is open an answer would be taken for a sign of how this member answers.
+    if (this.#firstWatchOpen) this.#progress.request(this.#askProgress, fresh);
+    else this.#progressWanted = true;
   }
 
   readonly #askProgress = (): void => {
@@ -189,8 +194,8 @@ export class UpstreamStream implements WatchCallHandler {
       this.#onProgressAnswer(response.header);
       return;
     }
-    this.#progress.onEvents(response);
     const watch = this.watches.get(response.watchId);
+    this.#progress.onWatchTold(watch, response);
     // What still comes for a watch that was dropped.
     if (watch === undefined) return;
     if (response.events.length > 0) {
@@ -222,6 +227,8 @@ export class UpstreamStream implements WatchCallHandler {
     if (!response.canceled) {
       this.#progress.onCreated(watch, startRevision, response.header.revision, requestsBefore);
       watch.onCreated(response.header, startRevision, this.#owner.nowMs());
+      if (this.#progressWanted) this.requestProgress(true);
+      this.#progressWanted = false;
       return;
     }
     this.watches.delete(watch.streamWatchId);

@@ -24,8 +24,7 @@ import type { UpstreamStream } from "./upstream-stream.ts";
 export interface UpstreamWatchOwner {
   readonly messageBytesGoal: number;
   readonly fragmentBytesMax: number;
-  /** The newest header that a member has sent. */
-  readonly lastHeader: AnswerHeader | null;
+  readonly memberMessageRevisionsMax: number;
   /** How much each ring may hold at the moment, in bytes. */
   ringBytesMax(): number;
   /** Calls `watch.flush` at the end of this turn. */
@@ -36,6 +35,8 @@ export interface UpstreamWatchOwner {
   onAdvanced(watch: UpstreamWatch): void;
   /** Its events before `compactRevision` are gone, some that it needs among them. */
   onCompacted(watch: UpstreamWatch, compactRevision: number): void;
+  /** The watch does not hold what the subscriber needs next. */
+  onBehind(subscriber: Subscriber): void;
   /** The client of a live watch does not read: from `revision` on it has to be served later. */
   onFull(subscriber: Subscriber, revision: number): void;
   /** The member is quiet, as told by its own interval: clients that asked for it may be told. */
@@ -68,6 +69,8 @@ export class UpstreamWatch {
   saidRevision = 0;
   /** Times in a row that the member ended it and said nothing of why. */
   cancellations = 0;
+  /** It may be that its start is compacted: the member has not shown yet that it is not. */
+  unproven = false;
   /** The last known revision is compacted: resume right behind it. */
   resumeBehind = false;
   readonly #owner: UpstreamWatchOwner;
@@ -150,6 +153,7 @@ export class UpstreamWatch {
     if (ring === null) return;
     this.flush();
     if (revision < ring.nextRevision) return;
+    this.unproven = false;
     ring.provenTo(revision);
     this.#owner.onAdvanced(this);
     this.admitFuture();
@@ -249,11 +253,24 @@ export class UpstreamWatch {
     const { nextRevision } = ring;
     const whole = joined(parts.map((each) => within(each, (revision) => revision >= nextRevision)));
     if (whole.events.length === 0) return;
-    const batch = new EventBatch(header, whole.bytes, whole.events);
+    this.unproven = false;
+    const toldRevision = this.#toldRevision(header, whole, goesOn || parts.length > 1);
+    const batch = new EventBatch(header, whole.bytes, whole.events, toldRevision);
     ring.push(batch);
     this.#pending.push(batch);
     this.#flushSoon();
     this.#owner.onAdvanced(this);
+  }
+
+  /**
+   * Up to where a message says everything. With fewer revisions than a message may have, all that the member had
+   * when it made the header is there.
+   */
+  #toldRevision(header: AnswerHeader, { events }: LooseEvents, cut: boolean): number {
+    const lastRevision = events.at(-1)!.revision;
+    if (cut || header.revision <= lastRevision) return lastRevision;
+    const full = hasRevisions(events, this.#owner.memberMessageRevisionsMax);
+    return full ? lastRevision : header.revision;
   }
 
   #flushSoon(): void {
@@ -272,8 +289,7 @@ export class UpstreamWatch {
     for (const audience of touched) {
       const { picked } = audience;
       audience.picked = [];
-      const header = this.catchUp ? this.#presentHeader(batches) : batches.at(-1)!.header;
-      this.#hand(audience, EventsBody.of(batches, header, picked, audience.options.prevKv));
+      this.#hand(audience, EventsBody.of(batches, picked, audience.options.prevKv));
     }
   }
 
@@ -328,23 +344,19 @@ export class UpstreamWatch {
     const last = this.#lastReplay;
     if (last?.audience === audience && last.fromRevision === fromRevision) return last.bodies;
     const bodies: EventsBody[] = [];
-    for (const run of runs(ring.from(fromRevision), this.#owner.messageBytesGoal)) {
+    const batches = ring.from(fromRevision);
+    for (const run of runs(batches, this.#owner.messageBytesGoal)) {
       const picked = pick(audience, run, fromRevision);
       if (picked.length === 0) continue;
-      bodies.push(
-        new EventsBody(run.at(-1)!.header, picked[0]!.event.revision, picked, audience.options.prevKv),
-      );
+      const { header, toldRevision } = run.at(-1)!;
+      // The last one tells all that there is.
+      const revision = run.at(-1) === batches.at(-1) ? ring.nextRevision - 1 : toldRevision;
+      const firstRevision = picked[0]!.event.revision;
+      bodies.push(new EventsBody(header, { firstRevision, revision }, picked, audience.options.prevKv));
     }
     this.#lastReplay = { audience, fromRevision, bodies };
     this.#flushSoon();
     return bodies;
-  }
-
-  /** History is told under the present revision, as etcd does: it has been told in `created`. */
-  #presentHeader(batches: readonly EventBatch[]): AnswerHeader {
-    const { header } = batches.at(-1)!;
-    const { lastHeader } = this.#owner;
-    return lastHeader !== null && lastHeader.revision > header.revision ? lastHeader : header;
   }
 
   /** Gives a seat to those who wait and whose first revision has come. Right behind `flush`. */
@@ -354,7 +366,8 @@ export class UpstreamWatch {
     for (const subscriber of [...this.future]) {
       if (subscriber.nextRevision > nextRevision || !this.future.delete(subscriber)) continue;
       subscriber.watch = null;
-      if (!this.join(subscriber)) this.#owner.onFull(subscriber, subscriber.nextRevision);
+      if (subscriber.nextRevision < this.floorRevision) this.#owner.onBehind(subscriber);
+      else if (!this.join(subscriber)) this.#owner.onFull(subscriber, subscriber.nextRevision);
     }
   }
 
@@ -401,6 +414,18 @@ function runs(batches: readonly EventBatch[], bytesGoal: number): readonly (read
   }
   all.push(run);
   return all;
+}
+
+/** Whether events are of `count` revisions or more. */
+function hasRevisions(events: readonly WatchEvent[], count: number): boolean {
+  if (events.length < count) return false;
+  let revisions = 0;
+  let last = 0;
+  for (const { revision } of events) {
+    if (revision !== last) revisions++;
+    last = revision;
+  }
+  return revisions >= count;
 }
 
 function pickAll(audience: Audience, batches: readonly EventBatch[]): void {

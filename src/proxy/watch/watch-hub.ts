@@ -45,9 +45,9 @@ export interface WatchHubOptions {
 /** How long an upstream watch outlives its last client: clients that reconnect find it. */
 const LINGER_MS = 1000;
 /** How often the shared watches' progress is asked for, so that they can be resumed from near the present. */
-const BOOKMARK_MS = 60_000;
+const BOOKMARK_MS = 5_000;
 /** etcd's default interval of progress notifications, in bookmarks. */
-const BOOKMARKS_PER_NOTIFICATION = 10;
+const BOOKMARKS_PER_NOTIFICATION = 120;
 const REQUEST_BYTES_MAX = 1536 * 1024;
 
 export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, CarriersOwner {
@@ -192,6 +192,10 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
 
   get messageBytesGoal(): number {
     return this.limits.messageBytesGoal;
+  }
+
+  get memberMessageRevisionsMax(): number {
+    return this.limits.memberMessageRevisionsMax;
   }
 
   get fragmentBytesMax(): number {

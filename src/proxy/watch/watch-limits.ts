@@ -18,6 +18,8 @@ export interface WatchLimits {
   readonly messageBytesGoal: number;
   /** Above this size, in bytes, a message is divided for those who asked for fragments. */
   readonly fragmentBytesMax: number;
+  /** Revisions that a member tells in one message at most (etcd's `watchBatchMaxRevs`): one with fewer tells all. */
+  readonly memberMessageRevisionsMax: number;
 }
 
 export const WATCH_LIMITS: WatchLimits = {
@@ -29,4 +31,5 @@ export const WATCH_LIMITS: WatchLimits = {
   requestBytesMax: 128 * 1024,
   messageBytesGoal: 64 * 1024,
   fragmentBytesMax: 1536 * 1024,
+  memberMessageRevisionsMax: 1000,
 };

@@ -233,10 +233,13 @@ class WatchLog {
       this.end = answer;
       return answer.events.length > 0 ? "events in the end of a watch" : undefined;
     }
-    if (headerRevision < this.#headerRevision) return `the revision goes back from ${this.#headerRevision}`;
-    this.#headerRevision = headerRevision;
     const [first] = answer.events;
-    if (first === undefined) return this.#continues ? "a fragment was to follow" : undefined;
+    if (first === undefined) {
+      if (headerRevision < this.#headerRevision) return `the revision goes back from ${this.#headerRevision}`;
+      this.#headerRevision = headerRevision;
+      return this.#continues ? "a fragment was to follow" : undefined;
+    }
+    // With events etcd tells its present revision, the proxy that of the last event: clients resume behind it.
     const begins = first.kv!.modRevision;
     if (this.#continues ? begins < this.#revision : begins <= this.#revision) {
       return `revision ${begins} after ${this.#revision}`;
