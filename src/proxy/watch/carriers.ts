@@ -30,6 +30,8 @@ export interface CarriersOwner {
   onUpstreamEvents(events: number): void;
 }
 
+/** How long a call without watches is kept. */
+const EMPTY_MS = 1000;
 /** Calls whose tokens are tried for a range that none of their own clients watches. */
 const FOREIGN_TRIES_MAX = 4;
 /** Ends without a reason, in a row, after which a watch is given up. */
@@ -50,6 +52,7 @@ export class Carriers implements UpstreamStreamOwner {
   /** Watches that wait for the next attempt. */
   readonly #uncarried = new Set<UpstreamWatch>();
   #retryPlanned = false;
+  #closingEmpty = false;
 
   constructor(calls: WatchCalls, clock: Clock, backoff: Backoff, owner: CarriersOwner) {
     this.#calls = calls;
@@ -93,6 +96,7 @@ export class Carriers implements UpstreamStreamOwner {
     if (stream === null) return;
     stream.drop(watch);
     if (this.#alone.has(stream) || stream.retiring) this.#closeIfEmpty(stream);
+    else if (stream.size === 0) this.#closeEmptyLater();
   }
 
   /** Ends calls that carry nothing. */
@@ -154,6 +158,16 @@ export class Carriers implements UpstreamStreamOwner {
     this.#alone.delete(stream);
   }
 
+  /** A call without watches is kept for a moment: the next watch may want it. */
+  #closeEmptyLater(): void {
+    if (this.#closingEmpty) return;
+    this.#closingEmpty = true;
+    this.#clock.after(EMPTY_MS, () => {
+      this.#closingEmpty = false;
+      this.closeEmpty();
+    });
+  }
+
   /** Carries the watch again after a pause. */
   #carryLater(watch: UpstreamWatch): void {
     this.#uncarried.add(watch);
@@ -202,6 +216,7 @@ export class Carriers implements UpstreamStreamOwner {
   }
 
   onWatchEnded(stream: UpstreamStream): void {
+    if (stream.size === 0 && this.streams.has(stream)) this.#closeEmptyLater();
     if (this.#alone.has(stream) || stream.retiring) this.#closeIfEmpty(stream);
   }
 

@@ -146,10 +146,15 @@ export class CatchUps {
   /** A client has read. */
   onRoomy(): void {
     for (const catchUp of this.#open.values()) {
-      if (catchUp.heldBackSinceMs === null || !hasReader(catchUp.watch)) continue;
-      catchUp.heldBackSinceMs = null;
-      catchUp.watch.stream?.resume();
+      if (hasReader(catchUp.watch)) this.#release(catchUp);
     }
+  }
+
+  /** The member may go on. */
+  #release(catchUp: CatchUp): void {
+    if (catchUp.heldBackSinceMs === null) return;
+    catchUp.heldBackSinceMs = null;
+    catchUp.watch.stream?.resume();
   }
 
   #assignSoon(): void {
@@ -183,7 +188,8 @@ export class CatchUps {
   }
 
   #joinOpenOne(subscriber: Subscriber): boolean {
-    for (const { watch } of this.#open.values()) {
+    for (const catchUp of this.#open.values()) {
+      const { watch } = catchUp;
       if (!watch.range.covers(subscriber.range) || (subscriber.options.prevKv && !watch.prevKv)) continue;
       const behind = subscriber.nextRevision - watch.nextRevision;
       if (behind > this.#limits.catchUpWindowRevisions) continue;
@@ -192,6 +198,7 @@ export class CatchUps {
         if (!mayJoin(subscriber, watch)) continue;
         this.#waiting.delete(subscriber);
         if (!watch.join(subscriber)) this.#owner.onLagging(subscriber);
+        else if (!subscriber.stream.queue.full) this.#release(catchUp);
       } else {
         if (behind < 0) continue;
         if (!subscriber.historyKnown) watch.unproven = true;
@@ -271,7 +278,8 @@ export class CatchUps {
     const next = watch.nextRevision;
     for (const rider of watch.subscribers()) {
       rider.detach(rider.state === "live" ? next : rider.nextRevision);
-      this.#owner.onLagging(rider);
+      if (rider.stream.queue.full) this.#owner.onLagging(rider);
+      else this.request(rider);
     }
     this.#close(watch);
   }
@@ -284,7 +292,10 @@ export class CatchUps {
     const main = this.#shared.find(watch.range);
     if (main === undefined || !main.opened || main.nextRevision <= watch.nextRevision) return;
     watch.advancedAtMs = this.#clock.nowMs();
-    this.#shared.replace(main, { prevKv: main.prevKv, startRevision: watch.resumeRevision });
+    const successor = this.#shared.successorOf(main);
+    if (successor !== undefined && successor.resumeRevision <= watch.nextRevision) return;
+    const prevKv = successor?.prevKv ?? main.prevKv;
+    this.#shared.replace(main, { prevKv, startRevision: watch.resumeRevision });
   }
 
   #close(watch: UpstreamWatch): void {

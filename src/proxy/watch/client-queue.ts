@@ -228,7 +228,7 @@ export class ClientQueue {
       const piece = takePiece();
       while (at < subscribers.length && piece.length < PIECE_BYTES) {
         const subscriber = subscribers[at++]!;
-        if (!subscriber.ended) writeWatchMessage(piece, subscriber.id, body.bytes);
+        if (!subscriber.muted) writeWatchMessage(piece, subscriber.id, body.bytes);
       }
       this.#give(piece);
     }
@@ -249,7 +249,7 @@ export class ClientQueue {
   #sendLarge(entry: EventsEntry): void {
     const subscriber = entry.subscribers[entry.at++]!;
     const done = entry.at === entry.subscribers.length;
-    if (!subscriber.ended) this.#begin(subscriber, entry.body.bytes);
+    if (!subscriber.muted) this.#begin(subscriber, entry.body.bytes);
     if (done) this.#shift(entry);
   }
 
@@ -257,7 +257,7 @@ export class ClientQueue {
     const subscriber = entry.subscribers[0]!;
     const piece = pieces[entry.pieceAt++]!;
     const done = entry.pieceAt === pieces.length;
-    if (!subscriber.ended || entry.begun) {
+    if (!subscriber.muted || entry.begun) {
       entry.begun = true;
       this.#begin(subscriber, piece.bytes);
     }

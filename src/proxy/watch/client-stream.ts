@@ -227,7 +227,10 @@ export class ClientStream implements CallReceiver {
     } else if (request.kind === "cancel") {
       const subscriber = this.watches.get(request.watchId);
       // No further events; what the client is told waits for its turn.
-      if (subscriber !== undefined) this.#owner.release(subscriber);
+      if (subscriber !== undefined) {
+        subscriber.muted = true;
+        this.#owner.release(subscriber);
+      }
       this.#owner.probe(this.token, subscriber?.range ?? null, 0, (answer) => {
         pending.answer = answer;
         this.advance();
@@ -285,7 +288,7 @@ export class ClientStream implements CallReceiver {
     }
     subscriber.id = request.watchId === 0 ? this.#takeWatchId() : request.watchId;
     this.watches.set(subscriber.id, subscriber);
-    this.#tell(subscriber.id, { header, revision, created: true });
+    this.#tellCreated(subscriber.id, header, revision);
     this.#owner.start(subscriber);
     return true;
   }
@@ -309,6 +312,11 @@ export class ClientStream implements CallReceiver {
   #tell(watchId: WatchId, answer: ControlAnswer): void {
     this.toldRevision = Math.max(this.toldRevision, answer.revision);
     this.queue.sendControl(watchId, controlBody(answer));
+  }
+
+  #tellCreated(watchId: WatchId, header: AnswerHeader, revision: number): void {
+    this.toldRevision = Math.max(this.toldRevision, revision);
+    this.queue.sendControl(watchId, createdBody(header, revision));
   }
 
   #takeWatchId(): number {
@@ -354,6 +362,16 @@ export class ClientStream implements CallReceiver {
 function bearerToken(authorization: string | undefined): string {
   if (authorization === undefined) return "";
   return authorization.startsWith("Bearer ") ? authorization.slice("Bearer ".length) : authorization;
+}
+
+let lastCreated: { header: AnswerHeader; revision: number; body: Uint8Array } | null = null;
+
+/** What `created` says: the same for all who were answered by one read. */
+function createdBody(header: AnswerHeader, revision: number): Uint8Array {
+  if (lastCreated?.header !== header || lastCreated.revision !== revision) {
+    lastCreated = { header, revision, body: controlBody({ header, revision, created: true }) };
+  }
+  return lastCreated.body;
 }
 
 /** `watch_id` of answers that are about no watch. */

@@ -49,12 +49,16 @@ export class OrderedAnswers implements ProgressAnswers {
   readonly #doubts = new Map<UpstreamWatch, Doubt>();
   /** Answers that may come to requests from before a fresh one was wanted. */
   #staleAnswers = 0;
+  /** An answer has come since a request was sent: a member that is silent is not asked more than once at a time. */
+  #answeredSince = true;
   /** Once something above `revision` comes through, the first `requests` requests are resolved. */
   #mark = { revision: Number.POSITIVE_INFINITY, requests: 0 };
 
   request(send: () => void, fresh: boolean): void {
     if (fresh) this.#staleAnswers = this.requests - this.#resolved;
-    const count = 1 + Math.min(this.#staleAnswers, REQUESTS_AT_ONCE_MAX);
+    const more = this.#answeredSince ? Math.min(this.#staleAnswers, REQUESTS_AT_ONCE_MAX) : 0;
+    const count = 1 + more;
+    this.#answeredSince = false;
     this.requests += count;
     for (let i = 0; i < count; i++) send();
   }
@@ -73,6 +77,7 @@ export class OrderedAnswers implements ProgressAnswers {
   onAnswer(header: AnswerHeader, live: readonly UpstreamWatch[]): ProvenProgress {
     this.#sawRevision(header.revision);
     this.#resolved = Math.min(this.requests, this.#resolved + 1);
+    this.#answeredSince = true;
     const fresh = this.#staleAnswers === 0;
     if (!fresh) this.#staleAnswers--;
     if (this.#doubts.size === 0) return { header, watches: live, fresh };

@@ -23,6 +23,8 @@ export class ProgressRounds {
   /** Client streams that wait, and have asked once more. */
   readonly #askedAgain = new Set<ClientStream>();
   #round = 0;
+  /** The round under way is to answer clients: what members were asked before is of no use. */
+  #forClients = false;
   /** Streams that have not answered the round under way; null between rounds. */
   #unanswered: Set<UpstreamStream> | null = null;
   #planned = false;
@@ -65,9 +67,9 @@ export class ProgressRounds {
       if (stream.progressUnordered) watch.flush();
       else watch.provenTo(header.revision);
       watch.saidRevision = Math.max(watch.saidRevision, header.revision);
-      if (fresh && asked) watch.provenRound = this.#round;
+      if (fresh && asked && this.#forClients) watch.provenRound = this.#round;
     }
-    if (!fresh || !asked) return;
+    if (!asked || (this.#forClients && !fresh)) return;
     this.#unanswered?.delete(stream);
     this.#answer(header);
     this.#endIfDone();
@@ -89,12 +91,13 @@ export class ProgressRounds {
   #begin(): void {
     if (this.#unanswered !== null) return;
     this.#round++;
+    this.#forClients = this.#waiting.size > 0;
     this.#pauseMs = ASK_AGAIN_MS;
     this.#unanswered = new Set();
     for (const stream of this.#streams()) {
       if (stream.size === 0) continue;
       this.#unanswered.add(stream);
-      stream.requestProgress(true);
+      stream.requestProgress(this.#forClients);
     }
     this.#endIfDone();
     this.#planCheck();
@@ -144,7 +147,11 @@ export class ProgressRounds {
   }
 
   #someoneCanBeAnswered(): boolean {
-    for (const stream of this.#waiting.keys()) if (stream.upToDate) return true;
+    for (const stream of [...this.#waiting.keys()]) {
+      // Without watches there is nothing to tell; etcd does not answer then.
+      if (stream.watches.size === 0) this.forget(stream);
+      else if (stream.upToDate) return true;
+    }
     return false;
   }
 }

@@ -80,7 +80,18 @@ export class RevisionProbes {
       if (probe.waiting.length > 0) this.#read(id, probe);
       else this.#probes.delete(id);
     };
-    this.#readAt(probe, checkedRevision(asking), answer);
+    this.#readAt(probe, this.#checkedRevision(asking), answer);
+  }
+
+  /**
+   * The revision to read at: if the oldest start revision is there, so are all. Not beyond the present, since a watch
+   * of what is to come is no mistake.
+   */
+  #checkedRevision(asking: readonly Asking[]): number {
+    let oldest = Number.POSITIVE_INFINITY;
+    for (const { startRevision } of asking) if (startRevision > 0) oldest = Math.min(oldest, startRevision);
+    if (!Number.isFinite(oldest)) return 0;
+    return Math.min(oldest, this.#lastHeader()?.revision ?? oldest);
   }
 
   #readAt(probe: Probe, revision: number, answer: OnAnswer, historyKnown = true): void {
@@ -113,16 +124,6 @@ export class RevisionProbes {
     });
     call.send(ANY_WATCH);
   }
-}
-
-/**
- * The revision to read at: if the oldest start revision is there, so are all. The one before is read, since a watch of
- * what follows the present is no mistake.
- */
-function checkedRevision(asking: readonly Asking[]): number {
-  let oldest = Number.POSITIVE_INFINITY;
-  for (const { startRevision } of asking) if (startRevision > 0) oldest = Math.min(oldest, startRevision);
-  return Number.isFinite(oldest) ? Math.max(0, oldest - 1) : 0;
 }
 
 function headerOf(

@@ -28,8 +28,9 @@ export interface SharedWatchesOwner {
 
 /** How long those who move wait for the new watch to have seen what the old one has, once it is open. */
 const HAND_OVER_MS = 250;
-/** How often a hand-over that waits is looked at, and the member asked. */
+/** How often a hand-over that waits is looked at, and the member asked: at first, and when it takes long. */
 const HAND_OVER_CHECK_MS = 50;
+const HAND_OVER_CHECK_MAX_MS = 1000;
 
 export class SharedWatches {
   readonly #mains = new IntervalMap<UpstreamWatch>();
@@ -45,6 +46,7 @@ export class SharedWatches {
   #carriers!: Carriers;
   #settling = false;
   #checkPlanned = false;
+  #checkMs = HAND_OVER_CHECK_MS;
 
   constructor(clock: Clock, demand: Demand, watchOwner: UpstreamWatchOwner, owner: SharedWatchesOwner) {
     this.#clock = clock;
@@ -94,16 +96,23 @@ export class SharedWatches {
 
   /** Another watch is to take the place of a main one, starting at `startRevision`. */
   replace(main: UpstreamWatch, options: { prevKv: boolean; startRevision: number }): UpstreamWatch {
-    this.#dropSuccessor(main);
+    const before = this.#successors.get(main);
     const successor = new UpstreamWatch(this.#watchOwner, main.range, { ...options, catchUp: false });
     this.#successors.set(main, successor);
     this.#carriers.carry(successor);
+    if (before !== undefined) this.#abandon(before);
     return successor;
+  }
+
+  /** What is to take the place of a main watch, if anything is. */
+  successorOf(main: UpstreamWatch): UpstreamWatch | undefined {
+    return this.#successors.get(main);
   }
 
   /** Those at `watch` are to move to main watches. */
   retire(watch: UpstreamWatch): void {
     this.#retiring.add(watch);
+    this.#checkMs = HAND_OVER_CHECK_MS;
     this.settle();
   }
 
@@ -177,9 +186,13 @@ export class SharedWatches {
     if (main !== undefined) {
       // The main one lives on, for those who sit there and nobody else.
       this.#successors.delete(main);
-      this.#mains.delete(main.range.start, main.range.end);
-      this.#frozen.add(main);
-      this.#retiring.add(main);
+      if (this.#demand.of(main.range).length === 0) {
+        this.#giveUp(main);
+      } else {
+        this.#mains.delete(main.range.start, main.range.end);
+        this.#frozen.add(main);
+        this.#retiring.add(main);
+      }
       for (const subscriber of left) subscriber.detach(subscriber.nextRevision);
       this.#close(watch);
       for (const subscriber of left) {
@@ -340,8 +353,9 @@ export class SharedWatches {
   #planCheck(): void {
     if (this.#checkPlanned) return;
     this.#checkPlanned = true;
-    this.#clock.after(HAND_OVER_CHECK_MS, () => {
+    this.#clock.after(this.#checkMs, () => {
       this.#checkPlanned = false;
+      this.#checkMs = Math.min(HAND_OVER_CHECK_MAX_MS, this.#checkMs * 1.5);
       for (const from of this.#retiring) if (!this.#frozen.has(from)) this.#askProgress(from);
       this.settle();
     });
@@ -372,7 +386,11 @@ export class SharedWatches {
   #withPrevKv(main: UpstreamWatch): UpstreamWatch {
     const successor = this.#successors.get(main);
     if (main.prevKv) {
-      if (successor?.prevKv === false) this.#dropSuccessor(main);
+      if (successor?.prevKv !== false) return main;
+      if (main.stream?.retiring === true) {
+        return this.replace(main, { prevKv: true, startRevision: main.resumeRevision });
+      }
+      this.#dropSuccessor(main);
       return main;
     }
     if (successor?.prevKv === true) return successor;
@@ -430,6 +448,11 @@ export class SharedWatches {
     const successor = this.#successors.get(main);
     if (successor === undefined) return;
     this.#successors.delete(main);
+    this.#abandon(successor);
+  }
+
+  /** A successor is not to be; those who wait for it look for another watch. */
+  #abandon(successor: UpstreamWatch): void {
     const waiting = successor.subscribers();
     for (const subscriber of waiting) subscriber.detach(subscriber.nextRevision);
     this.#close(successor);

@@ -56,6 +56,8 @@ export class Subscriber {
   nextRevision: number;
   /** False while its `nextRevision` may be one that the members have compacted: they have to say so. */
   historyKnown = true;
+  /** Its client has cancelled it: what is queued for it is not sent any more. */
+  muted = false;
   /** Why it cannot be, found out before it was told `created`. */
   refusal: string | null = null;
   state: SubscriberState = "expected";

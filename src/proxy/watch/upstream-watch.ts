@@ -243,6 +243,7 @@ export class UpstreamWatch {
   #take(header: AnswerHeader, part: LooseEvents, goesOn: boolean): void {
     const ring = this.#ring;
     if (ring === null) return;
+    const complete = !goesOn && this.#cut.length === 0 && this.#tellsAll(part);
     let parts = [...this.#cut, part];
     this.#cut = [];
     if (goesOn) {
@@ -254,7 +255,8 @@ export class UpstreamWatch {
     const whole = joined(parts.map((each) => within(each, (revision) => revision >= nextRevision)));
     if (whole.events.length === 0) return;
     this.unproven = false;
-    const toldRevision = this.#toldRevision(header, whole, goesOn || parts.length > 1);
+    // Counted as it came, repeats and all.
+    const toldRevision = Math.max(whole.events.at(-1)!.revision, complete ? header.revision : 0);
     const batch = new EventBatch(header, whole.bytes, whole.events, toldRevision);
     ring.push(batch);
     this.#pending.push(batch);
@@ -262,15 +264,9 @@ export class UpstreamWatch {
     this.#owner.onAdvanced(this);
   }
 
-  /**
-   * Up to where a message says everything. With fewer revisions than a message may have, all that the member had
-   * when it made the header is there.
-   */
-  #toldRevision(header: AnswerHeader, { events }: LooseEvents, cut: boolean): number {
-    const lastRevision = events.at(-1)!.revision;
-    if (cut || header.revision <= lastRevision) return lastRevision;
-    const full = hasRevisions(events, this.#owner.memberMessageRevisionsMax);
-    return full ? lastRevision : header.revision;
+  /** Whether a whole message has all up to its header's revision: one with as many revisions as it may has not. */
+  #tellsAll({ events }: LooseEvents): boolean {
+    return !hasRevisions(events, this.#owner.memberMessageRevisionsMax);
   }
 
   #flushSoon(): void {

@@ -67,6 +67,7 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
   readonly #leader: LeaderMonitor;
   /** Client streams with a create that waits for its main watch to open. */
   readonly #waitingForMain = new Set<ClientStream>();
+  #waking = false;
   #flushing: UpstreamWatch[] = [];
   #tidyPlanned = false;
   #cancelBookmark: (() => void) | null = null;
@@ -274,6 +275,8 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
     if (laggards.has(subscriber)) return;
     laggards.add(subscriber);
     this.#stats.laggingWatches++;
+    // Nothing waits that could leave and say so.
+    if (subscriber.stream.queue.roomy) this.#clock.endOfTurn(() => this.onRoomy(subscriber.stream));
   }
 
   #leaveLaggards(subscriber: Subscriber): void {
@@ -298,9 +301,14 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
 
   onMainChanged(): void {
     this.#catchUps.onChanged();
-    const streams = [...this.#waitingForMain];
-    this.#waitingForMain.clear();
-    for (const stream of streams) stream.advance();
+    if (this.#waking || this.#waitingForMain.size === 0) return;
+    this.#waking = true;
+    this.#clock.endOfTurn(() => {
+      this.#waking = false;
+      const streams = [...this.#waitingForMain];
+      this.#waitingForMain.clear();
+      for (const stream of streams) stream.advance();
+    });
   }
 
   // From carriers.
