@@ -2,6 +2,7 @@
  * The grpc-proxy: its parts put together, started and stopped.
  */
 import { createClient } from "@connectrpc/connect";
+import { collectGarbage } from "../base/burst-garbage.ts";
 import { DeadlineTimer } from "../base/deadline-wheel.ts";
 import { type Endpoint, EndpointError } from "../endpoints/endpoint.ts";
 import { Cluster } from "../gen/etcdserverpb/cluster_pb.ts";
@@ -83,7 +84,13 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
   const hub =
     watchCalls === null
       ? null
-      : new WatchHub({ calls: watchCalls, clock: REAL_CLOCK, requestBytesMax: limits.sendBytesMax, budget });
+      : new WatchHub({
+          calls: watchCalls,
+          clock: REAL_CLOCK,
+          requestBytesMax: limits.sendBytesMax,
+          budget,
+          collectGarbage,
+        });
   const port = new Port({
     address: options.listenAddress,
     connectionsMax: Math.min(options.connectionsMax, connectionsWithinFileLimit(1)),

@@ -120,9 +120,11 @@ export class ClientQueue {
 
   /**
    * Gives back the events that wait: `onDropped` is told each watch of them and the first revision it will not
-   * be sent. Answers about single watches stay, and so does what has been begun.
+   * be sent. Answers about single watches stay, and so does what has been begun. Returns whether an answer about
+   * progress is among what was dropped: it would not be true any more.
    */
-  dropEvents(onDropped: (subscriber: Subscriber, revision: number) => void): void {
+  dropEvents(onDropped: (subscriber: Subscriber, revision: number) => void): boolean {
+    let progressDropped = false;
     const waiting = this.#waiting();
     this.#entries.length = 0;
     this.#head = 0;
@@ -139,8 +141,11 @@ export class ClientQueue {
           onDropped(entry.subscribers[at]!, entry.body.firstRevision);
         }
         this.#held.release(entry.body);
+      } else {
+        progressDropped = true;
       }
     }
+    return progressDropped;
   }
 
   /** The call is over. */

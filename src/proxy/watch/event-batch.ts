@@ -31,3 +31,22 @@ export class EventBatch {
 
 /** What an event's description costs in memory, about. */
 const EVENT_BYTES = 100;
+
+/** Batches in runs of about `bytesGoal`: each becomes one message. */
+export function runs(batches: readonly EventBatch[], bytesGoal: number): readonly (readonly EventBatch[])[] {
+  if (batches.length < 2) return batches.length === 0 ? [] : [batches];
+  const all: EventBatch[][] = [];
+  let run: EventBatch[] = [];
+  let runBytes = 0;
+  for (const batch of batches) {
+    if (run.length > 0 && runBytes + batch.bytes.length > bytesGoal) {
+      all.push(run);
+      run = [];
+      runBytes = 0;
+    }
+    run.push(batch);
+    runBytes += batch.bytes.length;
+  }
+  all.push(run);
+  return all;
+}

@@ -11,6 +11,7 @@ import { IntervalMap } from "../../base/interval-map.ts";
 import type { KeyRange } from "../../etcd/key-range.ts";
 import type { Carriers } from "./carriers.ts";
 import type { Demand } from "./demand.ts";
+import { HandOvers, type HandOversOwner } from "./hand-overs.ts";
 import type { Subscriber } from "./subscriber.ts";
 import { UpstreamWatch, type UpstreamWatchOwner } from "./upstream-watch.ts";
 
@@ -26,30 +27,18 @@ export interface SharedWatchesOwner {
   onWatchClosed(watch: UpstreamWatch): void;
 }
 
-/** How long those who move wait for the new watch to have seen what the old one has, once it is open. */
-const HAND_OVER_MS = 250;
-/** How often a hand-over that waits is looked at, and the member asked: at first, and when it takes long. */
-const HAND_OVER_CHECK_MS = 50;
-const HAND_OVER_CHECK_MAX_MS = 1000;
-
-export class SharedWatches {
+export class SharedWatches implements HandOversOwner {
   readonly #mains = new IntervalMap<UpstreamWatch>();
   /** What is to take a main watch's place once it is open. */
   readonly #successors = new Map<UpstreamWatch, UpstreamWatch>();
-  readonly #retiring = new Set<UpstreamWatch>();
-  /** Retiring ones that no token could open anew: those who sit there stay until it ends. */
-  readonly #frozen = new Set<UpstreamWatch>();
-  readonly #clock: Clock;
+  readonly #handOvers: HandOvers;
   readonly #demand: Demand;
   readonly #watchOwner: UpstreamWatchOwner;
   readonly #owner: SharedWatchesOwner;
   #carriers!: Carriers;
-  #settling = false;
-  #checkPlanned = false;
-  #checkMs = HAND_OVER_CHECK_MS;
 
   constructor(clock: Clock, demand: Demand, watchOwner: UpstreamWatchOwner, owner: SharedWatchesOwner) {
-    this.#clock = clock;
+    this.#handOvers = new HandOvers(clock, this);
     this.#demand = demand;
     this.#watchOwner = watchOwner;
     this.#owner = owner;
@@ -63,7 +52,7 @@ export class SharedWatches {
   /** Watches that are open or opening, successors and retiring ones among them; those of laggards are not. */
   get size(): number {
     let size = this.#mains.size + this.#successors.size;
-    for (const watch of this.#retiring) if (!watch.catchUp) size++;
+    for (const watch of this.#handOvers) if (!watch.catchUp) size++;
     return size;
   }
 
@@ -90,7 +79,7 @@ export class SharedWatches {
   /** Gives a subscriber what follows from its `nextRevision` on. */
   join(subscriber: Subscriber): void {
     const watch = this.prepare(subscriber);
-    if (watch.opened) this.#joinOpened(subscriber, watch);
+    if (watch.opened) this.joinOpened(subscriber, watch);
     else watch.wait(subscriber);
   }
 
@@ -111,17 +100,16 @@ export class SharedWatches {
 
   /** Those at `watch` are to move to main watches. */
   retire(watch: UpstreamWatch): void {
-    this.#retiring.add(watch);
-    this.#checkMs = HAND_OVER_CHECK_MS;
-    this.settle();
+    this.#handOvers.begin(watch);
+  }
+
+  /** A watch can be left, or joined, that could not before. */
+  settleSoon(): void {
+    this.#handOvers.settleSoon();
   }
 
   isMain(watch: UpstreamWatch): boolean {
     return this.#mains.get(watch.range.start, watch.range.end) === watch;
-  }
-
-  isRetiring(watch: UpstreamWatch): boolean {
-    return this.#retiring.has(watch);
   }
 
   // What happens to watches.
@@ -138,16 +126,11 @@ export class SharedWatches {
       this.#takeInNarrower(watch);
       for (const subscriber of [...watch.future]) {
         subscriber.detach(subscriber.nextRevision);
-        this.#joinOpened(subscriber, watch);
+        this.joinOpened(subscriber, watch);
       }
       this.#owner.onMainChanged();
     }
-    this.settle();
-  }
-
-  /** The watch has moved on; others may be able to move to it, or it to them. */
-  onAdvanced(_watch: UpstreamWatch): void {
-    if (this.#retiring.size > 0) this.settleSoon();
+    this.#handOvers.settle();
   }
 
   /** What carried the watch is gone, or did not want it. */
@@ -158,17 +141,17 @@ export class SharedWatches {
       this.#successors.delete(watch);
       this.#mains.set(watch.range.start, watch.range.end, successor);
       this.retire(watch);
-    } else if (this.#frozen.delete(watch)) {
+    } else if (this.#handOvers.isFrozen(watch)) {
       this.#rehome(watch);
-    } else if (this.#retiring.has(watch)) {
-      this.settle();
+    } else if (this.#handOvers.has(watch)) {
+      this.#handOvers.settle();
     } else {
       this.#carriers.carry(watch);
     }
   }
 
   onCarrierRetiring(watch: UpstreamWatch): void {
-    if (this.#retiring.has(watch) || watch.closed) return;
+    if (this.#handOvers.has(watch) || watch.closed) return;
     if (this.#demand.of(watch.range).length === 0 && this.isMain(watch)) {
       this.#giveUp(watch);
     } else if (!watch.opened) {
@@ -190,11 +173,10 @@ export class SharedWatches {
         this.#giveUp(main);
       } else {
         this.#mains.delete(main.range.start, main.range.end);
-        this.#frozen.add(main);
-        this.#retiring.add(main);
+        this.#handOvers.freeze(main);
       }
       for (const subscriber of left) subscriber.detach(subscriber.nextRevision);
-      this.#close(watch);
+      this.close(watch);
       for (const subscriber of left) {
         if (subscriber.range.equals(watch.range)) {
           this.#owner.onImpossible(subscriber, {
@@ -231,7 +213,7 @@ export class SharedWatches {
     if (main !== undefined) {
       this.#successors.delete(main);
       const waiting = watch.subscribers();
-      this.#close(watch);
+      this.close(watch);
       // From where the main one is by now; from the present if even that is gone.
       const startRevision = main.resumeRevision >= compactRevision ? main.resumeRevision : 0;
       const successor = this.replace(main, { prevKv: watch.prevKv, startRevision });
@@ -262,113 +244,25 @@ export class SharedWatches {
         this.replace(main, { prevKv: false, startRevision: main.resumeRevision });
       }
     }
-    this.settle();
+    this.#handOvers.settle();
   }
 
   /** Nobody wants the whole of its range any more. */
   #giveUp(main: UpstreamWatch): void {
     this.#mains.delete(main.range.start, main.range.end);
     this.#dropSuccessor(main);
-    if (main.empty) this.#close(main);
+    if (main.empty) this.close(main);
     else this.#dissolve(main);
     this.#owner.onMainChanged();
   }
 
   closeAll(): void {
-    for (const main of [...this.mains()]) this.#close(main);
-    for (const watch of [...this.#successors.values(), ...this.#retiring]) this.#close(watch);
+    for (const main of [...this.mains()]) this.close(main);
+    for (const watch of [...this.#successors.values(), ...this.#handOvers]) this.close(watch);
   }
 
-  // Moving.
-
-  settleSoon(): void {
-    if (this.#settling) return;
-    this.#settling = true;
-    this.#clock.endOfTurn(() => {
-      this.#settling = false;
-      this.settle();
-    });
-  }
-
-  /** Moves whoever can move, and closes what is empty. */
-  settle(): void {
-    for (const watch of [...this.#retiring]) this.#settleOne(watch);
-    if (this.#retiring.size > this.#frozen.size) this.#planCheck();
-  }
-
-  #settleOne(from: UpstreamWatch): void {
-    if (from.closed) {
-      this.#retiring.delete(from);
-      this.#frozen.delete(from);
-      return;
-    }
-    for (const audience of [...from.audiences()]) {
-      const [first] = audience.subscribers();
-      if (first === undefined) continue;
-      const to = this.#targetOf(first, from);
-      if (to === undefined || !this.#mayMove(from, to)) continue;
-      from.flush();
-      const { nextRevision } = from;
-      for (const subscriber of [...audience.subscribers()]) {
-        subscriber.detach(nextRevision);
-        this.#joinOpened(subscriber, to);
-      }
-    }
-    for (const subscriber of [...from.future]) {
-      const to = this.#targetOf(subscriber, from);
-      if (to === undefined || !to.opened) continue;
-      const { nextRevision } = subscriber;
-      const worthWaiting =
-        from.opened &&
-        from.stream !== null &&
-        nextRevision < to.floorRevision &&
-        nextRevision >= from.floorRevision;
-      if (worthWaiting) continue;
-      subscriber.detach(subscriber.nextRevision);
-      this.#joinOpened(subscriber, to);
-    }
-    if (from.empty) {
-      this.#retiring.delete(from);
-      this.#frozen.delete(from);
-      this.#close(from);
-    }
-  }
-
-  /** Where someone who sits at a retiring watch is to go. */
-  #targetOf(subscriber: Subscriber, from: UpstreamWatch): UpstreamWatch | undefined {
-    if (!this.#frozen.has(from)) return this.prepare(subscriber);
-    const main = this.find(subscriber.range);
-    return subscriber.options.prevKv && main?.prevKv === false ? undefined : main;
-  }
-
-  /** Whether everything that those at `from` need next will come from `to`. */
-  #mayMove(from: UpstreamWatch, to: UpstreamWatch): boolean {
-    if (!to.opened || (from.unproven && from.stream !== null)) return false;
-    // Whatever it has missed it will not get any more: those who need it have to catch up.
-    if (from.stream === null) return true;
-    if (to.floorRevision > from.nextRevision) return false;
-    return to.nextRevision >= from.nextRevision || this.#clock.nowMs() - to.openedAtMs >= HAND_OVER_MS;
-  }
-
-  #planCheck(): void {
-    if (this.#checkPlanned) return;
-    this.#checkPlanned = true;
-    this.#clock.after(this.#checkMs, () => {
-      this.#checkPlanned = false;
-      this.#checkMs = Math.min(HAND_OVER_CHECK_MAX_MS, this.#checkMs * 1.5);
-      for (const from of this.#retiring) if (!this.#frozen.has(from)) this.#askProgress(from);
-      this.settle();
-    });
-  }
-
-  /** An answer would prove how far both watches are. */
-  #askProgress(from: UpstreamWatch): void {
-    from.stream?.requestProgress();
-    const to = this.find(from.range);
-    if (to?.stream !== from.stream) to?.stream?.requestProgress();
-  }
-
-  #joinOpened(subscriber: Subscriber, watch: UpstreamWatch): void {
+  /** Gives a subscriber what follows, from a watch that is open, or else has it catch up. */
+  joinOpened(subscriber: Subscriber, watch: UpstreamWatch): void {
     if (subscriber.ended) return;
     watch.flush();
     if (!mayJoin(subscriber, watch)) this.#owner.onBehind(subscriber);
@@ -437,9 +331,8 @@ export class SharedWatches {
       subscriber.detach(live ? next : subscriber.nextRevision);
     }
     this.#dropSuccessor(watch);
-    this.#retiring.delete(watch);
-    this.#frozen.delete(watch);
-    this.#close(watch);
+    this.#handOvers.forget(watch);
+    this.close(watch);
     for (const subscriber of left) if (!subscriber.ended) this.join(subscriber);
     this.#owner.onMainChanged();
   }
@@ -455,12 +348,13 @@ export class SharedWatches {
   #abandon(successor: UpstreamWatch): void {
     const waiting = successor.subscribers();
     for (const subscriber of waiting) subscriber.detach(subscriber.nextRevision);
-    this.#close(successor);
+    this.close(successor);
     for (const subscriber of waiting) if (!subscriber.ended) this.join(subscriber);
     this.#owner.onMainChanged();
   }
 
-  #close(watch: UpstreamWatch): void {
+  /** The watch is wanted no more. */
+  close(watch: UpstreamWatch): void {
     watch.closed = true;
     this.#carriers.drop(watch);
     this.#owner.onWatchClosed(watch);

@@ -7,16 +7,12 @@
  */
 import { IntervalMap } from "../../base/interval-map.ts";
 import type { KeyRange } from "../../etcd/key-range.ts";
-import {
-  keyOf,
-  type AnswerHeader,
-  type WatchEvent,
-  type WatchResponseReader,
-} from "../../etcd/watch-response.ts";
+import { keyOf, type AnswerHeader, type WatchResponseReader } from "../../etcd/watch-response.ts";
 import { Audience, viewOf } from "./audience.ts";
-import { EventBatch } from "./event-batch.ts";
+import { EventBatch, runs } from "./event-batch.ts";
 import { EventRing } from "./event-ring.ts";
 import { EventsBody, type PickedEvent } from "./events-body.ts";
+import { hasRevisions, joined, type LooseEvents, within } from "./loose-events.ts";
 import type { Subscriber } from "./subscriber.ts";
 import type { UpstreamStream } from "./upstream-stream.ts";
 
@@ -393,37 +389,6 @@ export class UpstreamWatch {
   }
 }
 
-/** Batches in runs of about `bytesGoal`: each becomes one message. */
-function runs(batches: readonly EventBatch[], bytesGoal: number): readonly (readonly EventBatch[])[] {
-  if (batches.length < 2) return batches.length === 0 ? [] : [batches];
-  const all: EventBatch[][] = [];
-  let run: EventBatch[] = [];
-  let runBytes = 0;
-  for (const batch of batches) {
-    if (run.length > 0 && runBytes + batch.bytes.length > bytesGoal) {
-      all.push(run);
-      run = [];
-      runBytes = 0;
-    }
-    run.push(batch);
-    runBytes += batch.bytes.length;
-  }
-  all.push(run);
-  return all;
-}
-
-/** Whether events are of `count` revisions or more. */
-function hasRevisions(events: readonly WatchEvent[], count: number): boolean {
-  if (events.length < count) return false;
-  let revisions = 0;
-  let last = 0;
-  for (const { revision } of events) {
-    if (revision !== last) revisions++;
-    last = revision;
-  }
-  return revisions >= count;
-}
-
 function pickAll(audience: Audience, batches: readonly EventBatch[]): void {
   for (const { bytes, events } of batches) {
     for (const event of events) {
@@ -442,42 +407,4 @@ function pick(audience: Audience, batches: readonly EventBatch[], fromRevision: 
     }
   }
   return picked;
-}
-
-function moved(event: WatchEvent, by: number): WatchEvent {
-  return {
-    ...event,
-    start: event.start + by,
-    end: event.end + by,
-    keyStart: event.keyStart + by,
-    keyEnd: event.keyEnd + by,
-    prevKvStart: event.prevKvStart + by,
-    prevKvEnd: event.prevKvEnd + by,
-  };
-}
-
-interface LooseEvents {
-  readonly bytes: Uint8Array;
-  readonly events: readonly WatchEvent[];
-}
-
-/** Those of some events whose revision is right. */
-function within(loose: LooseEvents, right: (revision: number) => boolean): LooseEvents {
-  if (loose.events.every(({ revision }) => right(revision))) return loose;
-  return { bytes: loose.bytes, events: loose.events.filter(({ revision }) => right(revision)) };
-}
-
-/** Events of several messages over one array of bytes. */
-function joined(parts: readonly LooseEvents[]): LooseEvents {
-  const filled = parts.filter(({ events }) => events.length > 0);
-  if (filled.length === 1) return filled[0]!;
-  const bytes = new Uint8Array(filled.reduce((sum, part) => sum + part.bytes.length, 0));
-  const events: WatchEvent[] = [];
-  let at = 0;
-  for (const part of filled) {
-    bytes.set(part.bytes, at);
-    for (const event of part.events) events.push(moved(event, at));
-    at += part.bytes.length;
-  }
-  return { bytes, events };
 }

@@ -7,6 +7,7 @@
  * (`carriers`).
  */
 import { Backoff } from "../../base/backoff.ts";
+import { BurstGarbage } from "../../base/burst-garbage.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { KeyRange } from "../../etcd/key-range.ts";
 import type { AnswerHeader } from "../../etcd/watch-response.ts";
@@ -40,6 +41,8 @@ export interface WatchHubOptions {
   readonly budget?: BufferBudget;
   /** From 0 up to but not including 1. */
   readonly random?: () => number;
+  /** Collects garbage when many watches have been opened at once. */
+  readonly collectGarbage?: () => void;
 }
 
 /** How long an upstream watch outlives its last client: clients that reconnect find it. */
@@ -49,6 +52,8 @@ const BOOKMARK_MS = 5_000;
 /** etcd's default interval of progress notifications, in bookmarks. */
 const BOOKMARKS_PER_NOTIFICATION = 120;
 const REQUEST_BYTES_MAX = 1536 * 1024;
+/** Watches opened at once that leave garbage worth collecting, some megabytes. */
+const CREATES_IN_BURST = 2000;
 
 export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, CarriersOwner {
   readonly limits: WatchLimits;
@@ -65,6 +70,7 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
   readonly #carriers: Carriers;
   readonly #progress: ProgressRounds;
   readonly #leader: LeaderMonitor;
+  readonly #creates: BurstGarbage;
   /** Client streams with a create that waits for its main watch to open. */
   readonly #waitingForMain = new Set<ClientStream>();
   #waking = false;
@@ -95,6 +101,8 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
     });
     this.#progress = new ProgressRounds(clock, () => this.#carriers.streams);
     this.#leader = new LeaderMonitor(calls, clock, backoff());
+    const collect = options.collectGarbage ?? (() => {});
+    this.#creates = new BurstGarbage({ clock, burst: CREATES_IN_BURST, collect });
   }
 
   /** What has been counted up to now. */
@@ -140,6 +148,7 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
   prepare(subscriber: Subscriber): void {
     this.#demand.add(subscriber);
     this.#stats.clientWatches++;
+    this.#creates.worked();
     this.#shared.prepare(subscriber);
   }
 
@@ -228,7 +237,7 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
 
   onAdvanced(watch: UpstreamWatch): void {
     watch.advancedAtMs = this.#clock.nowMs();
-    this.#shared.onAdvanced(watch);
+    this.#shared.settleSoon();
   }
 
   onCompacted(watch: UpstreamWatch, compactRevision: number): void {
@@ -356,8 +365,12 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
     for (const stream of this.#streams) {
       if (stream.queue.heldBytes > (largest?.queue.heldBytes ?? 0)) largest = stream;
     }
-    largest?.queue.dropEvents((subscriber, revision) => this.#takeBack(subscriber, revision));
-    return largest !== null;
+    if (largest === null) return false;
+    const progressDropped = largest.queue.dropEvents((subscriber, revision) => {
+      this.#takeBack(subscriber, revision);
+    });
+    if (progressDropped) this.#progress.ask(largest);
+    return true;
   }
 
   /** What a watch was to be sent from `revision` on it has to be sent later. */
