@@ -12,7 +12,7 @@ import type { ServerCall } from "../../grpc/server-call.ts";
 import { RESPONSE_HEAD } from "../../grpc/status.ts";
 import type { EventsBody } from "./events-body.ts";
 import type { HeldBodies } from "./held-bodies.ts";
-import type { Subscriber, WatchId } from "./subscriber.ts";
+import { NO_WATCH_ID, type Subscriber, type WatchId } from "./subscriber.ts";
 
 /** An answer that is told once, for one watch id. */
 interface ControlEntry {
@@ -31,6 +31,8 @@ interface EventsEntry {
   at: number;
   /** What a single subscriber is sent instead of `body`, one message behind the other; null: the body. */
   readonly pieces: readonly EventsBody[] | null;
+  /** What it counts in the queue for its body: nothing if the entry before has the same. */
+  readonly bodyBytes: number;
   /** The first of `pieces` that has not been sent. */
   pieceAt: number;
   /** The first of `pieces` has been sent: the others have to follow, or the client would wait for them. */
@@ -120,8 +122,8 @@ export class ClientQueue {
 
   /**
    * Gives back the events that wait: `onDropped` is told each watch of them and the first revision it will not
-   * be sent. Answers about single watches stay, and so does what has been begun. Returns whether an answer about
-   * progress is among what was dropped: it would not be true any more.
+   * be sent. Answers to creates and cancels stay, and so does what has been begun; what tells of progress would not
+   * be true any more. Returns whether an answer about the whole stream's progress was dropped.
    */
   dropEvents(onDropped: (subscriber: Subscriber, revision: number) => void): boolean {
     let progressDropped = false;
@@ -135,13 +137,13 @@ export class ClientQueue {
         this.#push(entry, entry.body.length);
       } else if (entry.kind === "events" && entry.begun) {
         this.#lastBody = entry.body;
-        this.#push(entry, entry.body.bytes.length);
+        this.#push(entry, entry.bodyBytes);
       } else if (entry.kind === "events") {
         for (let at = entry.at; at < entry.subscribers.length; at++) {
           onDropped(entry.subscribers[at]!, entry.body.firstRevision);
         }
         this.#held.release(entry.body);
-      } else {
+      } else if (entry.watchId === NO_WATCH_ID) {
         progressDropped = true;
       }
     }
@@ -166,13 +168,20 @@ export class ClientQueue {
     pieces: readonly EventsBody[] | null,
   ): void {
     const wasIdle = this.#idle;
-    const newBody = body !== this.#lastBody;
+    const bodyBytes = body === this.#lastBody ? 0 : body.bytes.length;
     this.#lastBody = body;
     this.#held.take(body);
-    this.#push(
-      { kind: "events", body, subscribers, at: 0, pieces, pieceAt: 0, begun: false },
-      newBody ? body.bytes.length : 0,
-    );
+    const entry: EventsEntry = {
+      kind: "events",
+      body,
+      subscribers,
+      at: 0,
+      pieces,
+      pieceAt: 0,
+      begun: false,
+      bodyBytes,
+    };
+    this.#push(entry, bodyBytes);
     if (wasIdle) this.#pump();
   }
 
@@ -190,9 +199,7 @@ export class ClientQueue {
       this.#bytes -= entry.body.length;
     } else {
       this.#held.release(entry.body);
-      const next = this.#entries[this.#head];
-      const shared = next?.kind === "events" && next.body === entry.body;
-      if (!shared) this.#bytes -= entry.body.bytes.length;
+      this.#bytes -= entry.bodyBytes;
       if (this.#head === this.#entries.length) this.#lastBody = null;
     }
     if (this.#head === this.#entries.length) {

@@ -16,7 +16,7 @@ import { type ClientRequest, type CreateRequest, readClientRequest } from "./cli
 import type { EventsBody } from "./events-body.ts";
 import type { HeldBodies } from "./held-bodies.ts";
 import type { ProbeAnswer } from "./revision-probes.ts";
-import { Subscriber, type WatchId } from "./subscriber.ts";
+import { NO_WATCH_ID, Subscriber, type WatchId } from "./subscriber.ts";
 import type { WatchLimits } from "./watch-limits.ts";
 
 /** What a stream needs of the hub. */
@@ -374,8 +374,6 @@ function createdBody(header: AnswerHeader, revision: number): Uint8Array {
   return lastCreated.body;
 }
 
-/** `watch_id` of answers that are about no watch. */
-export const NO_WATCH_ID = -1;
 /** Stands in where no member has ever answered: nothing is known of the cluster. */
 const NO_HEADER: AnswerHeader = { identity: new Uint8Array(0), revision: 0 };
 /** etcd's own words. */

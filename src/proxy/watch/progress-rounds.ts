@@ -7,8 +7,9 @@
  */
 import type { Clock } from "../../base/clock.ts";
 import type { AnswerHeader } from "../../etcd/watch-response.ts";
-import { type ClientStream, NO_WATCH_ID } from "./client-stream.ts";
+import type { ClientStream } from "./client-stream.ts";
 import type { ProvenProgress } from "./progress-answers.ts";
+import { NO_WATCH_ID } from "./subscriber.ts";
 import type { UpstreamStream } from "./upstream-stream.ts";
 
 /** How long a member may keep silent before it is asked again. */

@@ -239,7 +239,10 @@ export class SharedWatches implements HandOversOwner {
       }
       const successor = this.#successors.get(main);
       const prevKv = this.#demand.wantsPrevKv(main.range);
-      if (successor !== undefined && successor.prevKv && !main.prevKv && !prevKv) this.#dropSuccessor(main);
+      if (successor?.prevKv === true && !main.prevKv && !prevKv) {
+        this.#dropSuccessor(main);
+        if (main.stream?.retiring === true) this.onCarrierRetiring(main);
+      }
       if (main.prevKv && !prevKv && main.opened && successor === undefined) {
         this.replace(main, { prevKv: false, startRevision: main.resumeRevision });
       }
@@ -254,11 +257,6 @@ export class SharedWatches implements HandOversOwner {
     if (main.empty) this.close(main);
     else this.#dissolve(main);
     this.#owner.onMainChanged();
-  }
-
-  closeAll(): void {
-    for (const main of [...this.mains()]) this.close(main);
-    for (const watch of [...this.#successors.values(), ...this.#handOvers]) this.close(watch);
   }
 
   /** Gives a subscriber what follows, from a watch that is open, or else has it catch up. */

@@ -13,6 +13,9 @@ import type { UpstreamWatch } from "./upstream-watch.ts";
 /** Watch ids are int64; those that a number can hold are one. */
 export type WatchId = number | bigint;
 
+/** `watch_id` of answers that are about no watch, or about all of the stream. */
+export const NO_WATCH_ID = -1;
+
 /** What a client asked for besides a range. */
 export interface WatchOptions {
   readonly prevKv: boolean;
