@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import {
   Code,
+  codeName,
   decodeMessage,
   encodeMessage,
   readStatus,
@@ -92,5 +93,33 @@ describe("what is no gRPC answer", () => {
     [ErrorCode.INADEQUATE_SECURITY, Code.PERMISSION_DENIED],
   ])("but RST_STREAM with error %i has code %i", (errorCode, code) => {
     expect(statusOfReset(errorCode, "why")).toEqual({ code, message: "why" });
+  });
+});
+
+describe("a code's name", () => {
+  test.each([
+    [Code.OK, "OK"],
+    [Code.CANCELLED, "Canceled"],
+    [Code.UNKNOWN, "Unknown"],
+    [Code.INVALID_ARGUMENT, "InvalidArgument"],
+    [Code.DEADLINE_EXCEEDED, "DeadlineExceeded"],
+    [Code.NOT_FOUND, "NotFound"],
+    [Code.ALREADY_EXISTS, "AlreadyExists"],
+    [Code.PERMISSION_DENIED, "PermissionDenied"],
+    [Code.RESOURCE_EXHAUSTED, "ResourceExhausted"],
+    [Code.FAILED_PRECONDITION, "FailedPrecondition"],
+    [Code.ABORTED, "Aborted"],
+    [Code.OUT_OF_RANGE, "OutOfRange"],
+    [Code.UNIMPLEMENTED, "Unimplemented"],
+    [Code.INTERNAL, "Internal"],
+    [Code.UNAVAILABLE, "Unavailable"],
+    [Code.DATA_LOSS, "DataLoss"],
+    [Code.UNAUTHENTICATED, "Unauthenticated"],
+  ])("of %i is Go's, %s", (code, name) => {
+    expect(codeName(code)).toBe(name);
+  });
+
+  test.each([-1, 17, 999])("of %i, which is none, is Unknown", (code) => {
+    expect(codeName(code)).toBe("Unknown");
   });
 });

@@ -10,7 +10,10 @@ fc.configureGlobal({ numRuns: runs(200) });
 const lengths = fc.array(fc.nat(60), { maxLength: 12 });
 const cuts = fc.array(fc.nat(1000), { maxLength: 30 });
 /** Which of the messages that wait to be consumed is next, and after how many more it is. */
-const choices = fc.array(fc.record({ which: fc.nat(), waiting: fc.nat(4) }), { minLength: 13, maxLength: 13 });
+const choices = fc.array(fc.record({ which: fc.nat(), waiting: fc.nat(4) }), {
+  minLength: 13,
+  maxLength: 13,
+});
 
 describe("the credit of a stream of messages", () => {
   test("never exceeds what was received, and in the end is all of it", () => {

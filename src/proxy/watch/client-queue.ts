@@ -60,6 +60,7 @@ export class ClientQueue {
   /** Bytes given to the call that have not left it. */
   #leavingBytes = 0;
   #headSent = false;
+  #closed = false;
   /** The rest of a large message whose beginning the call was given. */
   #rest: { body: Uint8Array; at: number } | null = null;
 
@@ -94,6 +95,7 @@ export class ClientQueue {
 
   /** An answer about one watch, or the stream (-1), behind everything before it. */
   sendControl(watchId: WatchId, body: Uint8Array, kind: "control" | "progress" = "control"): void {
+    if (this.#closed) return;
     const wasIdle = this.#idle;
     this.#push({ kind, watchId, body }, body.length);
     if (wasIdle) this.#pump();
@@ -103,8 +105,8 @@ export class ClientQueue {
   sendEvents(body: EventsBody, subscribers: readonly Subscriber[]): void {
     let at = 0;
     if (this.#idle && body.bytes.length <= COPIED_BODY_BYTES_MAX) {
-      at = this.#sendNow(body, subscribers, 0);
-      if (at === subscribers.length) return;
+      at = this.#sendNow(body, subscribers, 0, null);
+      if (at >= subscribers.length) return;
     }
     this.#pushEvents(body, subscribers.slice(at), null);
   }
@@ -152,8 +154,10 @@ export class ClientQueue {
 
   /** The call is over. */
   clear(): void {
-    this.dropEvents(() => {});
+    this.#closed = true;
+    for (const entry of this.#waiting()) if (entry.kind === "events") this.#held.release(entry.body);
     this.#entries.length = 0;
+    this.#head = 0;
     this.#rest = null;
     this.#bytes = 0;
   }
@@ -167,6 +171,7 @@ export class ClientQueue {
     subscribers: readonly Subscriber[],
     pieces: readonly EventsBody[] | null,
   ): void {
+    if (this.#closed) return;
     const wasIdle = this.#idle;
     const bodyBytes = body === this.#lastBody ? 0 : body.bytes.length;
     this.#lastBody = body;
@@ -227,21 +232,31 @@ export class ClientQueue {
       } else if (entry.body.bytes.length > COPIED_BODY_BYTES_MAX) {
         this.#sendLarge(entry);
       } else {
-        entry.at = this.#sendNow(entry.body, entry.subscribers, entry.at);
+        this.#sendNow(entry.body, entry.subscribers, entry.at, entry);
         if (entry.at === entry.subscribers.length) this.#shift(entry);
       }
     }
   }
 
-  /** Sends copies of a small body until all have it or the call holds some back. Returns who is next. */
-  #sendNow(body: EventsBody, subscribers: readonly Subscriber[], from: number): number {
+  /**
+   * Sends copies of a small body until all have it or the call holds some back. Returns who is next. `entry`, if it
+   * waits in the queue, is kept up to date: sending may make the process give back what waits.
+   */
+  #sendNow(
+    body: EventsBody,
+    subscribers: readonly Subscriber[],
+    from: number,
+    entry: EventsEntry | null,
+  ): number {
     let at = from;
-    while (at < subscribers.length && this.#leavingBytes === 0) {
+    while (at < subscribers.length && this.#leavingBytes === 0 && !this.#closed) {
+      if (entry !== null && this.#entries[this.#head] !== entry) break;
       const piece = takePiece();
       while (at < subscribers.length && piece.length < PIECE_BYTES) {
         const subscriber = subscribers[at++]!;
         if (!subscriber.muted) writeWatchMessage(piece, subscriber.id, body.bytes);
       }
+      if (entry !== null) entry.at = at;
       this.#give(piece);
     }
     return at;

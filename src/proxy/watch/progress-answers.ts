@@ -46,7 +46,7 @@ export class OrderedAnswers implements ProgressAnswers {
   requests = 0;
   /** Requests whose answer has come or will not come any more, at least. */
   #resolved = 0;
-  readonly #doubts = new Map<UpstreamWatch, Doubt>();
+  readonly #doubts = new WeakMap<UpstreamWatch, Doubt>();
   /** Answers that may come to requests from before a fresh one was wanted. */
   #staleAnswers = 0;
   /** An answer has come since a request was sent: a member that is silent is not asked more than once at a time. */
@@ -80,7 +80,6 @@ export class OrderedAnswers implements ProgressAnswers {
     this.#answeredSince = true;
     const fresh = this.#staleAnswers === 0;
     if (!fresh) this.#staleAnswers--;
-    if (this.#doubts.size === 0) return { header, watches: live, fresh };
     const proven = live.filter((watch) => !this.#isDoubtful(watch, header.revision));
     return { header, watches: proven, fresh };
   }
@@ -134,7 +133,7 @@ export class UnorderedAnswers implements ProgressAnswers {
   /** Something older has come since the member was last given time. */
   #disturbed = false;
   /** Watches opened in the past, by the revision above which they have shown nothing yet, and since when. */
-  readonly #behind = new Map<UpstreamWatch, { revision: number; sinceMs: number }>();
+  readonly #behind = new WeakMap<UpstreamWatch, { revision: number; sinceMs: number }>();
 
   constructor(timer: Timer) {
     this.#timer = timer;

@@ -302,18 +302,16 @@ export class UpstreamWatch {
   #hand(audience: Audience, body: EventsBody): void {
     audience.quiet = false;
     let delivered = 0;
-    let full: Subscriber[] | null = null;
     // A copy: a client may go away while it is sent to.
     for (const { stream, subscribers } of audience.seats.slice()) {
       if (this.catchUp ? stream.queue.overfull : stream.queue.full) {
-        (full ??= []).push(...subscribers);
+        for (const subscriber of subscribers.slice()) this.#owner.onFull(subscriber, body.firstRevision);
       } else {
         stream.sendEvents(body, subscribers, this.#owner.fragmentBytesMax);
         delivered += subscribers.length;
       }
     }
     this.#owner.onDelivered(delivered * body.eventCount);
-    for (const subscriber of full ?? []) this.#owner.onFull(subscriber, body.firstRevision);
   }
 
   #replay(subscriber: Subscriber, audience: Audience): boolean {

@@ -246,6 +246,7 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
   }
 
   onFull(subscriber: Subscriber, revision: number): void {
+    if (subscriber.ended) return;
     this.#stats.lagged++;
     subscriber.detach(revision);
     this.onLagging(subscriber);

@@ -73,16 +73,14 @@ const int64 = (number: number, values = anyInt64): Field =>
 const flag = (number: number): Field => int64(number, fc.bigInt({ min: 0n, max: 300n }));
 const payload = (number: number, values: fc.Arbitrary<Uint8Array>): Field =>
   values.map((value) => new BinaryWriter().tag(number, WireType.LengthDelimited).bytes(value).finish());
-const unknown: Field = fc
-  .integer({ min: 100, max: 2 ** 29 - 1 })
-  .chain((number) =>
-    fc.oneof(
-      int64(number),
-      payload(number, fc.uint8Array({ maxLength: 20 })),
-      fc.nat().map((value) => new BinaryWriter().tag(number, WireType.Bit32).fixed32(value).finish()),
-      anyInt64.map((value) => new BinaryWriter().tag(number, WireType.Bit64).sfixed64(value).finish()),
-    ),
-  );
+const unknown: Field = fc.integer({ min: 100, max: 2 ** 29 - 1 }).chain((number) =>
+  fc.oneof(
+    int64(number),
+    payload(number, fc.uint8Array({ maxLength: 20 })),
+    fc.nat().map((value) => new BinaryWriter().tag(number, WireType.Bit32).fixed32(value).finish()),
+    anyInt64.map((value) => new BinaryWriter().tag(number, WireType.Bit64).sfixed64(value).finish()),
+  ),
+);
 /** Any of these fields, in any order and any number, with unknown ones between them. */
 const anyOf = (...fields: readonly Field[]): Field =>
   fc.array(fc.oneof(...fields, unknown), { maxLength: 10 }).map((all) => new Uint8Array(Buffer.concat(all)));

@@ -2,6 +2,8 @@
  * A Watch call between the hub and a model member: what is sent takes its time, in both directions, and is lost when
  * the call ends.
  */
+import { fromBinary } from "@bufbuild/protobuf";
+import { WatchRequestSchema, WatchResponseSchema } from "../../../src/gen/etcdserverpb/watch_pb.ts";
 import type { Status } from "../../../src/grpc/status.ts";
 import type { WatchCall, WatchCallHandler } from "../../../src/proxy/watch/watch-calls.ts";
 import type { ModelMember } from "./model-member.ts";
@@ -18,6 +20,8 @@ export class ModelCall implements WatchCall {
   /** Undefined until it is connected. */
   stream: ModelServerStream | undefined;
   over = false;
+  /** Ids of the watches that the hub has asked for and not canceled; it gives each an id of its own. */
+  readonly wanted = new Set<bigint>();
   /** Requests that the member has seen. */
   requestsTaken = 0;
   readonly violations: string[];
@@ -50,7 +54,11 @@ export class ModelCall implements WatchCall {
   }
 
   send(request: Uint8Array): void {
-    if (!this.over) this.#requests.push(request.slice());
+    if (this.over) return;
+    this.#requests.push(request.slice());
+    const { requestUnion } = fromBinary(WatchRequestSchema, request);
+    if (requestUnion.case === "createRequest") this.wanted.add(requestUnion.value.watchId);
+    else if (requestUnion.case === "cancelRequest") this.wanted.delete(requestUnion.value.watchId);
   }
 
   consume(bytes: number): void {
@@ -104,6 +112,8 @@ export class ModelCall implements WatchCall {
     this.#unconsumedBytes += message.length;
     this.#handler.onResponse(buffer, MARGIN_BYTES, MARGIN_BYTES + message.length);
     buffer.fill(0xdd);
+    const { canceled, watchId } = fromBinary(WatchResponseSchema, message);
+    if (canceled) this.wanted.delete(watchId);
   }
 
   /** Ends the call from the member's side; what is under way is lost. */

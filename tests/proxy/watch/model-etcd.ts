@@ -224,6 +224,11 @@ export class ModelEtcd implements WatchCalls {
     stream.cancelWatch(id, reason);
   }
 
+  /** Watches that the hub means to have at the members, on all calls. */
+  get watchesWanted(): number {
+    return this.calls.reduce((sum, { over, wanted }) => sum + (over ? 0 : wanted.size), 0);
+  }
+
   /** Watches that members hold for the hub, on all calls. */
   get watches(): number {
     return this.calls.reduce((sum, { over, stream }) => sum + (over ? 0 : (stream?.watches.size ?? 0)), 0);

@@ -64,7 +64,20 @@ export class WatchWorld {
   }
 
   get violations(): string[] {
-    return [...this.etcd.violations, ...this.clients.flatMap(({ violations }) => violations)];
+    const violations = [...this.etcd.violations, ...this.clients.flatMap(({ violations }) => violations)];
+    const { watchesWanted } = this.etcd;
+    const most = this.#watchesAtOnce();
+    if (watchesWanted > most) violations.push(`${watchesWanted} upstream watches at once, ${most} would do`);
+    return violations;
+  }
+
+  /** Each range that was ever asked for may have a watch and one that takes its place; and there are catch-ups. */
+  #watchesAtOnce(): number {
+    // Watches of those who have a token are refused, which is not told here.
+    const { catchUpsMax } = this.limits;
+    if (this.etcd.wantsTokens || catchUpsMax === undefined) return Number.POSITIVE_INFINITY;
+    const ranges = this.clients.flatMap(({ watches }) => watches.map(({ range }) => JSON.stringify(range)));
+    return 2 * new Set(ranges).size + catchUpsMax;
   }
 
   /** Everything that is under way arrives; no time passes. */
