@@ -231,7 +231,9 @@ export class UpstreamWatch {
     if (this.#pending.length === 0) return;
     const batches = this.#pending;
     this.#pending = [];
-    for (const run of runs(batches, this.#owner.messageBytesGoal)) this.#deliver(run);
+    // A few are told one by one, as a member does it; in a storm they share messages.
+    const bytesGoal = batches.length <= TOLD_APART_MAX ? 0 : this.#owner.messageBytesGoal;
+    for (const run of runs(batches, bytesGoal)) this.#deliver(run);
     this.admitFuture();
     this.#ring!.trim(this.#owner.ringBytesMax());
   }
@@ -386,6 +388,9 @@ export class UpstreamWatch {
     if (audience.range.equals(this.range)) this.#whole = audiences.slice();
   }
 }
+
+/** Messages of a member within one turn that are told as they came. */
+const TOLD_APART_MAX = 8;
 
 function pickAll(audience: Audience, batches: readonly EventBatch[]): void {
   for (const { bytes, events } of batches) {
