@@ -121,6 +121,8 @@ describe("a product", () => {
     );
     const ready = await program.logged("ready to proxy client requests");
     expect(ready["endpoints"]).toEqual(["10.0.1.10:2379", "10.0.1.11:1"]);
+    program.kill("SIGTERM");
+    expect((await program.ended()).exitCode).toBe(0);
   });
 
   for (const [command, message] of readyLines) {
