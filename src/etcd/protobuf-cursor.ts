@@ -2,12 +2,12 @@
  * A place in an encoded protobuf message, and the steps over what stands there (protobuf's "Encoding").
  *
  * It reads `bytes[at, end)` where they lie and makes no object of them. Each step takes the `end` of the message
- * it is in, and no step goes beyond it. Bytes come from a peer: what is broken throws `MalformedResponse`.
+ * it is in, and no step goes beyond it. Bytes come from a peer: what is broken throws `MalformedMessage`.
  */
 
-/** An answer of a member is no valid protobuf. The member, or what answers in its place, is to blame. */
-export class MalformedResponse extends Error {
-  override readonly name = "MalformedResponse";
+/** Bytes of a peer are no valid protobuf message: a member's answer, or a client's request. */
+export class MalformedMessage extends Error {
+  override readonly name = "MalformedMessage";
 }
 
 const TAG_MAX = 0xffff_ffff;
@@ -19,7 +19,7 @@ export class ProtobufCursor {
   /** The tag of the next field: its number times eight, and the wire type. */
   tag(bytes: Uint8Array, end: number): number {
     const tag = this.int64(bytes, end);
-    if (tag < TAG_MIN || tag > TAG_MAX) throw new MalformedResponse(`${tag} is not the tag of a field`);
+    if (tag < TAG_MIN || tag > TAG_MAX) throw new MalformedMessage(`${tag} is not the tag of a field`);
     return tag;
   }
 
@@ -27,7 +27,7 @@ export class ProtobufCursor {
   payloadEnd(bytes: Uint8Array, end: number): number {
     const length = this.int64(bytes, end);
     if (length < 0 || length > end - this.at) {
-      throw new MalformedResponse(`a field of ${length} bytes has ${end - this.at} left`);
+      throw new MalformedMessage(`a field of ${length} bytes has ${end - this.at} left`);
     }
     return this.at + length;
   }
@@ -62,7 +62,7 @@ export class ProtobufCursor {
         return;
       default:
         // Groups, 3 and 4: proto3 has none.
-        throw new MalformedResponse(`a field has the wire type ${tag & 7}`);
+        throw new MalformedMessage(`a field has the wire type ${tag & 7}`);
     }
   }
 
@@ -80,7 +80,7 @@ export class ProtobufCursor {
 
   #skipFixed(size: number, end: number): void {
     if (size > end - this.at)
-      throw new MalformedResponse(`a field of ${size} bytes has ${end - this.at} left`);
+      throw new MalformedMessage(`a field of ${size} bytes has ${end - this.at} left`);
     this.at += size;
   }
 
@@ -124,6 +124,6 @@ const VARINT_BYTES_MAX = 10;
 const TWO_TO_28 = 0x1000_0000;
 const TWO_TO_56 = 0x100_0000_0000_0000;
 
-function unendedVarint(atEnd: boolean): MalformedResponse {
-  return new MalformedResponse(atEnd ? "a number is cut short" : "a number has more than ten bytes");
+function unendedVarint(atEnd: boolean): MalformedMessage {
+  return new MalformedMessage(atEnd ? "a number is cut short" : "a number has more than ten bytes");
 }

@@ -9,17 +9,18 @@ import type { ByteWriter } from "../base/byte-writer.ts";
 import { MESSAGE_PREFIX_BYTES } from "../grpc/message-scanner.ts";
 import { varintBytes, writeVarint } from "./varint.ts";
 import type { AnswerHeader, WatchEvent } from "./watch-response.ts";
+import {
+  HEADER_REVISION,
+  RESPONSE_CANCELED,
+  RESPONSE_CANCEL_REASON,
+  RESPONSE_COMPACT_REVISION,
+  RESPONSE_CREATED,
+  RESPONSE_EVENTS,
+  RESPONSE_FRAGMENT,
+  RESPONSE_HEADER,
+  RESPONSE_WATCH_ID,
+} from "./watch-tags.ts";
 
-// Tags: the field's number times eight, and 0 for a varint, 2 for what has a length. All are one byte.
-const RESPONSE_HEADER = 0x0a;
-const RESPONSE_WATCH_ID = 0x10;
-const RESPONSE_CREATED = 0x18;
-const RESPONSE_CANCELED = 0x20;
-const RESPONSE_COMPACT_REVISION = 0x28;
-const RESPONSE_CANCEL_REASON = 0x32;
-const RESPONSE_FRAGMENT = 0x38;
-const RESPONSE_EVENTS = 0x5a;
-const HEADER_REVISION = 0x18;
 const TAG_BYTES = 1;
 
 const utf8 = new TextEncoder();

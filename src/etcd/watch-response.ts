@@ -7,9 +7,20 @@
  * could not be copied right is refused: see `WatchEvent.prevKvStart`.
  */
 import { latin1Text } from "../hpack/latin1.ts";
-import { MalformedResponse, ProtobufCursor } from "./protobuf-cursor.ts";
+import { MalformedMessage, ProtobufCursor } from "./protobuf-cursor.ts";
+import {
+  HEADER_REVISION,
+  RESPONSE_CANCELED,
+  RESPONSE_CANCEL_REASON,
+  RESPONSE_COMPACT_REVISION,
+  RESPONSE_CREATED,
+  RESPONSE_EVENTS,
+  RESPONSE_FRAGMENT,
+  RESPONSE_HEADER,
+  RESPONSE_WATCH_ID,
+} from "./watch-tags.ts";
 
-export { MalformedResponse };
+export { MalformedMessage };
 
 /** A ResponseHeader, its revision apart: so that it can be told with another revision. */
 export interface AnswerHeader {
@@ -39,15 +50,6 @@ const NO_HEADER: AnswerHeader = { identity: NO_BYTES, revision: 0 };
 const utf8 = new TextDecoder();
 
 // Tags: the field's number times eight, and 0 for a varint, 2 for what has a length.
-const RESPONSE_HEADER = 0x0a;
-const RESPONSE_WATCH_ID = 0x10;
-const RESPONSE_CREATED = 0x18;
-const RESPONSE_CANCELED = 0x20;
-const RESPONSE_COMPACT_REVISION = 0x28;
-const RESPONSE_CANCEL_REASON = 0x32;
-const RESPONSE_FRAGMENT = 0x38;
-const RESPONSE_EVENTS = 0x5a;
-const HEADER_REVISION = 0x18;
 const EVENT_TYPE = 0x08;
 const EVENT_KV = 0x12;
 const EVENT_PREV_KV = 0x1a;
@@ -70,7 +72,7 @@ export class WatchResponseReader {
   readonly #headers = new HeaderReader();
 
   /**
-   * Reads the message `bytes[start, end)`, which the events point into afterwards. Throws `MalformedResponse`, and
+   * Reads the message `bytes[start, end)`, which the events point into afterwards. Throws `MalformedMessage`, and
    * has fields of no meaning then.
    */
   read(bytes: Uint8Array, start: number, end: number): void {
@@ -145,7 +147,7 @@ function readEvent(cursor: ProtobufCursor, bytes: Uint8Array, end: number): Watc
       }
     } else if (tag === EVENT_PREV_KV) {
       if (prevKvStart === prevKvEnd) prevKvStart = fieldStart;
-      else if (prevKvEnd !== fieldStart) throw new MalformedResponse("an event has prev_kv in two places");
+      else if (prevKvEnd !== fieldStart) throw new MalformedMessage("an event has prev_kv in two places");
       prevKvEnd = cursor.payloadEnd(bytes, end);
       cursor.at = prevKvEnd;
     } else if (tag === EVENT_TYPE) isDelete = cursor.int64(bytes, end) === TYPE_DELETE;
@@ -196,7 +198,7 @@ function identityOf(cursor: ProtobufCursor, bytes: Uint8Array, start: number, en
   return identity.slice(0, length);
 }
 
-/** Reads the ResponseHeader `bytes[start, end)` of any answer. Throws `MalformedResponse`. */
+/** Reads the ResponseHeader `bytes[start, end)` of any answer. Throws `MalformedMessage`. */
 export function readHeader(bytes: Uint8Array, start: number, end: number): AnswerHeader {
   const cursor = new ProtobufCursor();
   cursor.at = start;

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import {
   keyOf,
-  MalformedResponse,
+  MalformedMessage,
   readHeader,
   type WatchEvent,
   WatchResponseReader,
@@ -140,7 +140,7 @@ describe("an event", () => {
 
   test("is refused with prev_kv in two places", () => {
     const bytes = field(0x5a, ...field(0x1a, 0x18, 5), 0x08, 1, ...field(0x1a, 0x18, 6));
-    expect(() => read(bytes)).toThrow(MalformedResponse);
+    expect(() => read(bytes)).toThrow(MalformedMessage);
   });
 });
 
@@ -237,7 +237,7 @@ describe("a broken response", () => {
     ["has a key that leaves its kv", [0x5a, 5, 0x12, 2, 0x0a, 1, 0x61]],
     ["has a field that leaves its header", [0x0a, 1, 0x18, 7]],
   ])("is refused when it %s", (_, octets) => {
-    expect(() => read(Uint8Array.from(octets))).toThrow(MalformedResponse);
+    expect(() => read(Uint8Array.from(octets))).toThrow(MalformedMessage);
   });
 
   test("is not read backwards by a negative length", () => {
@@ -247,7 +247,7 @@ describe("a broken response", () => {
 
   test("does no harm to the next one", () => {
     const reader = new WatchResponseReader();
-    expect(() => read(Uint8Array.of(0x10, 4, 0x0a, 9), reader)).toThrow(MalformedResponse);
+    expect(() => read(Uint8Array.of(0x10, 4, 0x0a, 9), reader)).toThrow(MalformedMessage);
     expect(read(encoded({ created: true }), reader)).toMatchObject({ created: true, watchId: 0 });
   });
 });

@@ -13,7 +13,7 @@ import {
   watchMessageBytes,
   writeWatchMessage,
 } from "../../src/etcd/watch-message.ts";
-import { keyOf, MalformedResponse, WatchResponseReader } from "../../src/etcd/watch-response.ts";
+import { keyOf, MalformedMessage, WatchResponseReader } from "../../src/etcd/watch-response.ts";
 import { ResponseHeaderSchema } from "../../src/gen/etcdserverpb/header_pb.ts";
 import { WatchResponseSchema } from "../../src/gen/etcdserverpb/watch_pb.ts";
 import { type Event, EventSchema } from "../../src/gen/mvccpb/kv_pb.ts";
@@ -189,7 +189,7 @@ describe("a reader of watch responses", () => {
               expect(event.prevKvEnd).toBeLessThanOrEqual(event.end);
             }
           } catch (error) {
-            if (!(error instanceof MalformedResponse)) throw error;
+            if (!(error instanceof MalformedMessage)) throw error;
           }
         },
       ),

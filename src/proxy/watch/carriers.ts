@@ -26,7 +26,7 @@ export interface CarriersOwner {
   onCarrierRetiring(watch: UpstreamWatch): void;
   onHeader(header: AnswerHeader): void;
   onProgress(stream: UpstreamStream, progress: ProvenProgress): void;
-  onStreamLost(stream: UpstreamStream, status: Status): void;
+  onStreamLost(stream: UpstreamStream): void;
   onUpstreamEvents(events: number): void;
 }
 
@@ -84,7 +84,9 @@ export class Carriers implements UpstreamStreamOwner {
   carry(watch: UpstreamWatch): void {
     if (watch.closed || watch.stream !== null) return;
     const own = [...this.#owner.tokensFor(watch)].filter((token) => !watch.refusals.has(token));
-    const stream = watch.catchUp ? this.#openAlone(own) : (this.#find(watch, own) ?? this.#open(own));
+    const stream = watch.catchUp
+      ? this.#open(own, this.#alone)
+      : (this.#find(watch, own) ?? this.#open(own, this.streams));
     if (stream !== null) stream.open(watch);
     else this.#giveUp(watch);
   }
@@ -122,19 +124,12 @@ export class Carriers implements UpstreamStreamOwner {
     return best;
   }
 
-  #open(own: readonly string[]): UpstreamStream | null {
+  /** Opens a call in the name of the first token, if there is one, as one of `streams`. */
+  #open(own: readonly string[], streams: Set<UpstreamStream>): UpstreamStream | null {
     const token = own[0];
     if (token === undefined) return null;
     const stream = new UpstreamStream(this.#calls, token, this);
-    this.streams.add(stream);
-    return stream;
-  }
-
-  #openAlone(own: readonly string[]): UpstreamStream | null {
-    const token = own[0];
-    if (token === undefined) return null;
-    const stream = new UpstreamStream(this.#calls, token, this);
-    this.#alone.add(stream);
+    streams.add(stream);
     return stream;
   }
 
@@ -229,7 +224,7 @@ export class Carriers implements UpstreamStreamOwner {
       if (stream.answered && !refused) this.#owner.onUncarried(watch);
       else this.#carryLater(watch);
     }
-    this.#owner.onStreamLost(stream, status);
+    this.#owner.onStreamLost(stream);
   }
 
   onSuperseded(stream: UpstreamStream): void {

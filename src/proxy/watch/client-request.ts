@@ -56,7 +56,7 @@ const FILTER_NODELETE = 1;
 
 const cursor = new ProtobufCursor();
 
-/** Reads the WatchRequest `bytes[start, end)`. @throws MalformedResponse when it is not one. */
+/** Reads the WatchRequest `bytes[start, end)`. @throws MalformedMessage when it is not one. */
 export function readClientRequest(bytes: Uint8Array, start: number, end: number): ClientRequest {
   let request = NOTHING;
   cursor.at = start;

@@ -153,10 +153,10 @@ export class ClientStream implements CallReceiver {
     this.#giveCredit();
     if (problem === -1) return;
     if (problem === COMPRESSED_MESSAGE)
-      this.#end(Code.UNIMPLEMENTED, "grpc: compressed requests of Watch are not supported");
+      this.end(Code.UNIMPLEMENTED, "grpc: compressed requests of Watch are not supported");
     else {
       const limit = this.#owner.requestBytesMax;
-      this.#end(Code.RESOURCE_EXHAUSTED, `grpc: received message larger than max (${problem} vs. ${limit})`);
+      this.end(Code.RESOURCE_EXHAUSTED, `grpc: received message larger than max (${problem} vs. ${limit})`);
     }
   }
 
@@ -176,7 +176,9 @@ export class ClientStream implements CallReceiver {
 
   /** Ends the stream with a status. */
   end(code: number, message: string): void {
-    this.#end(code, message);
+    if (this.closed) return;
+    this.close();
+    this.call.finishWithStatus({ code, message });
   }
 
   /** Forgets everything; the call is over or about to be. */
@@ -200,7 +202,7 @@ export class ClientStream implements CallReceiver {
     try {
       request = readClientRequest(bytes, start, end);
     } catch (error) {
-      this.#end(Code.INTERNAL, `grpc: failed to unmarshal the received message ${(error as Error).message}`);
+      this.end(Code.INTERNAL, `grpc: failed to unmarshal the received message ${(error as Error).message}`);
       return;
     }
     if (request.kind === "nothing") return;
@@ -267,14 +269,17 @@ export class ClientStream implements CallReceiver {
 
   #create(request: CreateRequest, answer: ProbeAnswer, subscriber: Subscriber | null): boolean {
     if (answer.kind === "failed") {
-      this.#end(answer.status.code, answer.status.message);
+      this.end(answer.status.code, answer.status.message);
       return true;
     }
     if (answer.kind === "refused") return this.#refuse(answer.reason, answer.header);
     const { header } = answer;
     if (request.startRevision < 0) return this.#refuse(COMPACTED, header);
     if (subscriber === null) return this.#refuse(EMPTY_RANGE, header);
-    if (subscriber.refusal !== null) return this.#refuse(subscriber.refusal, header);
+    if (subscriber.refusal !== null) {
+      this.#owner.release(subscriber);
+      return this.#refuse(subscriber.refusal, header);
+    }
     if (request.watchId !== 0 && this.watches.has(request.watchId)) {
       this.#owner.release(subscriber);
       return this.#refuse(DUPLICATE_ID, header);
@@ -350,12 +355,6 @@ export class ClientStream implements CallReceiver {
     const bytes = this.#owedCreditBytes;
     this.#owedCreditBytes = 0;
     this.call.consume(bytes);
-  }
-
-  #end(code: number, message: string): void {
-    if (this.closed) return;
-    this.close();
-    this.call.finishWithStatus({ code, message });
   }
 }
 

@@ -149,7 +149,7 @@ export class UpstreamWatch {
     if (ring === null) return;
     this.flush();
     if (revision < ring.nextRevision) return;
-    this.unproven = false;
+    this.#onSignOfLife();
     ring.provenTo(revision);
     this.#owner.onAdvanced(this);
     this.admitFuture();
@@ -252,7 +252,7 @@ export class UpstreamWatch {
     const { nextRevision } = ring;
     const whole = joined(parts.map((each) => within(each, (revision) => revision >= nextRevision)));
     if (whole.events.length === 0) return;
-    this.unproven = false;
+    this.#onSignOfLife();
     // Counted as it came, repeats and all.
     const toldRevision = Math.max(whole.events.at(-1)!.revision, complete ? header.revision : 0);
     const batch = new EventBatch(header, whole.bytes, whole.events, toldRevision);
@@ -265,6 +265,12 @@ export class UpstreamWatch {
   /** Whether a whole message has all up to its header's revision: one with as many revisions as it may has not. */
   #tellsAll({ events }: LooseEvents): boolean {
     return !hasRevisions(events, this.#owner.memberMessageRevisionsMax);
+  }
+
+  /** The member serves it: what was in doubt is not any more. */
+  #onSignOfLife(): void {
+    this.unproven = false;
+    this.cancellations = 0;
   }
 
   #flushSoon(): void {

@@ -12,7 +12,6 @@ import type { Clock } from "../../base/clock.ts";
 import type { KeyRange } from "../../etcd/key-range.ts";
 import type { AnswerHeader } from "../../etcd/watch-response.ts";
 import type { ServerCall } from "../../grpc/server-call.ts";
-import type { Status } from "../../grpc/status.ts";
 import type { BufferBudget } from "../../http2/buffer-budget.ts";
 import { Carriers, type CarriersOwner } from "./carriers.ts";
 import { CatchUps } from "./catch-ups.ts";
@@ -350,7 +349,7 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
     this.#progress.onProgress(stream, progress);
   }
 
-  onStreamLost(stream: UpstreamStream, _status: Status): void {
+  onStreamLost(stream: UpstreamStream): void {
     this.#progress.onStreamLost(stream);
   }
 
@@ -402,7 +401,10 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
       const notify = ++this.#bookmarks % BOOKMARKS_PER_NOTIFICATION === 0;
       this.#progress.run(() => {
         if (!notify || this.lastHeader === null) return;
-        for (const main of this.#shared.mains()) this.onProgressInterval(main, this.lastHeader);
+        for (const main of this.#shared.mains()) {
+          // Older members prove nothing by their answers; their own interval does.
+          if (main.stream?.progressUnordered === false) this.onProgressInterval(main, this.lastHeader);
+        }
       });
       this.#planBookmark();
     });

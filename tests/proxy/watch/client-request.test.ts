@@ -4,7 +4,7 @@ import { type MessageInitShape, create, fromBinary, toBinary } from "@bufbuild/p
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import fc from "fast-check";
 import { KeyRange } from "../../../src/etcd/key-range.ts";
-import { MalformedResponse } from "../../../src/etcd/protobuf-cursor.ts";
+import { MalformedMessage } from "../../../src/etcd/protobuf-cursor.ts";
 import {
   type WatchCreateRequest_FilterType,
   type WatchRequest,
@@ -189,7 +189,7 @@ describe("a request that is cut short", () => {
     fc.assert(
       fc.property(unionField, fc.nat(), (bytes, at) => {
         const cut = 1 + (at % (bytes.length - 1));
-        expect(() => read(bytes.subarray(0, cut))).toThrow(MalformedResponse);
+        expect(() => read(bytes.subarray(0, cut))).toThrow(MalformedMessage);
       }),
     );
   });
@@ -206,7 +206,7 @@ describe("garbage", () => {
     ["a watch id of eleven bytes", [0x12, 0x0c, 0x08, ...Array<number>(10).fill(0x80), 0x01]],
     ["a broken request before a good one", [0x12, 0x01, 0x08, 0x1a, 0x00]],
   ])("throws when it is %s", (_what, bytes) => {
-    expect(() => read(Uint8Array.from(bytes))).toThrow(MalformedResponse);
+    expect(() => read(Uint8Array.from(bytes))).toThrow(MalformedMessage);
   });
 
   test("throws what can be told to the client, and nothing else", () => {
@@ -215,7 +215,7 @@ describe("garbage", () => {
         try {
           read(bytes);
         } catch (error) {
-          expect(error).toBeInstanceOf(MalformedResponse);
+          expect(error).toBeInstanceOf(MalformedMessage);
         }
       }),
     );
