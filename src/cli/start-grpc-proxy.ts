@@ -6,6 +6,7 @@
  */
 import { EndpointError, parseEndpoints } from "../endpoints/endpoint.ts";
 import { ListenError } from "../net/listen.ts";
+import type { CacheBounds } from "../proxy/kv/kv-hub.ts";
 import type { Logger } from "../observe/log.ts";
 import { listenAddressFlag } from "./address-flags.ts";
 import { usageError } from "./command-line-error.ts";
@@ -34,6 +35,8 @@ export async function startGrpcProxyProduct(flags: GrpcProxyFlags, log: Logger):
       connectionsMax: flags.maxConnections === 0 ? Number.POSITIVE_INFINITY : flags.maxConnections,
       dialTimeoutMs: flags.dialTimeoutMs,
       watchCoalescing: flags.watchCoalescing,
+      readCoalescing: flags.readCoalescing,
+      cache: cacheBounds(flags),
       log: log.child("grpc-proxy"),
     });
     log.child("grpc-proxy").info("started gRPC proxy", { address: proxy.address });
@@ -42,4 +45,15 @@ export async function startGrpcProxyProduct(flags: GrpcProxyFlags, log: Logger):
     if (operatorErrors.some((kind) => error instanceof kind)) throw usageError((error as Error).message);
     throw error;
   }
+}
+
+/** Null when any of the flags turns the cache off. */
+function cacheBounds({
+  cache,
+  cacheMaxBytes,
+  cacheMaxEntries,
+  cacheMaxAgeMs,
+}: GrpcProxyFlags): CacheBounds | null {
+  if (!cache || cacheMaxBytes === 0 || cacheMaxEntries === 0 || cacheMaxAgeMs === 0) return null;
+  return { bytesMax: cacheMaxBytes, entriesMax: cacheMaxEntries, maxAgeMs: cacheMaxAgeMs };
 }

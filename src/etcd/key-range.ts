@@ -1,5 +1,6 @@
 /**
- * A range of etcd's keys, [start, end), as a Watch means it (etcd API, WatchCreateRequest `key`, `range_end`).
+ * A range of etcd's keys, [start, end), as requests mean it (etcd API, `key` and `range_end` of WatchCreateRequest,
+ * RangeRequest and DeleteRangeRequest).
  *
  * Keys are Latin-1 text, one character for each byte, so that comparing texts compares bytes. Whatever way a
  * request writes a range, the same keys give equal ranges: a single key is [key, key + "\0"), "from key" has
@@ -35,12 +36,29 @@ export class KeyRange {
    * etcd, an empty key is the smallest one, "\0", with every kind of range end.
    */
   static of(key: Uint8Array, rangeEnd: Uint8Array): KeyRange | null {
-    const start = key.length === 0 ? SMALLEST_KEY : latin1Text(key, 0, key.length);
-    if (rangeEnd.length === 0) return new KeyRange(start, `${start}\0`, true);
-    if (rangeEnd.length === 1 && rangeEnd[0] === 0) return new KeyRange(start, null, false);
-    const end = latin1Text(rangeEnd, 0, rangeEnd.length);
-    if (start >= end) return null;
-    return new KeyRange(start, end, end.length === start.length + 1 && end === `${start}\0`);
+    return KeyRange.#between(latin1Text(key, 0, key.length), latin1Text(rangeEnd, 0, rangeEnd.length));
+  }
+
+  /** The range of `bytes[keyStart, keyEnd)` and `bytes[rangeEndStart, rangeEndEnd)`, as `of` does. */
+  static ofPieces(
+    bytes: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+    rangeEndStart: number,
+    rangeEndEnd: number,
+  ): KeyRange | null {
+    return KeyRange.#between(
+      latin1Text(bytes, keyStart, keyEnd),
+      latin1Text(bytes, rangeEndStart, rangeEndEnd),
+    );
+  }
+
+  static #between(key: string, rangeEnd: string): KeyRange | null {
+    const start = key === "" ? SMALLEST_KEY : key;
+    if (rangeEnd === "") return new KeyRange(start, `${start}\0`, true);
+    if (rangeEnd === "\0") return new KeyRange(start, null, false);
+    if (start >= rangeEnd) return null;
+    return new KeyRange(start, rangeEnd, rangeEnd.length === start.length + 1 && rangeEnd === `${start}\0`);
   }
 
   /** True when `key` (one character for each byte) lies in the range. */
@@ -51,6 +69,11 @@ export class KeyRange {
   /** True when every key of `other` lies in this range. */
   covers(other: KeyRange): boolean {
     return this.start <= other.start && (this.end === null || (other.end !== null && other.end <= this.end));
+  }
+
+  /** True when some key lies in both ranges. */
+  meets(other: KeyRange): boolean {
+    return (this.end === null || other.start < this.end) && (other.end === null || this.start < other.end);
   }
 
   equals(other: KeyRange): boolean {

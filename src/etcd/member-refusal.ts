@@ -10,10 +10,16 @@ import { Code, readStatus, type Status } from "../grpc/status.ts";
 
 const REFUSALS = new Set(["etcdserver: no leader", "etcdserver: server stopped"]);
 
+/** Repeated trailer sections are one array, so the check of the last one nearly always holds for this one. */
+let lastWithoutRefusal: readonly HeaderField[] | null = null;
+
 /** The refusal's text in a trailer section, or undefined when the member did not refuse. */
 export function memberRefusal(trailers: readonly HeaderField[]): string | undefined {
+  if (trailers === lastWithoutRefusal) return undefined;
   const status = readStatus(trailers);
-  return status === undefined ? undefined : memberRefusalOf(status);
+  const refusal = status === undefined ? undefined : memberRefusalOf(status);
+  if (refusal === undefined) lastWithoutRefusal = trailers;
+  return refusal;
 }
 
 /** The refusal's text in a status, or undefined when it is none. */

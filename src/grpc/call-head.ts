@@ -24,6 +24,8 @@ export class CallHead {
   readonly metadata: readonly HeaderField[];
   #authority = "";
   #upstreamFields: readonly HeaderField[] = [];
+  #sharedAuthority = "";
+  #sharedFields: readonly HeaderField[] = [];
 
   constructor(path: string, fields: readonly HeaderField[]) {
     this.path = path;
@@ -60,6 +62,19 @@ export class CallHead {
     }
     if (timeoutMs === Number.POSITIVE_INFINITY) return this.#upstreamFields;
     return [...this.#upstreamFields, headerField("grpc-timeout", formatTimeout(timeoutMs))];
+  }
+
+  /**
+   * The request section for a member of a call whose answer is for several callers: without a deadline, and without
+   * leave to compress, which not all of them may have given.
+   */
+  sharedUpstreamFields(authority: string): readonly HeaderField[] {
+    if (authority !== this.#sharedAuthority) {
+      this.#sharedAuthority = authority;
+      const fields = this.upstreamFields(authority, Number.POSITIVE_INFINITY);
+      this.#sharedFields = fields.filter(({ name }) => name !== "grpc-accept-encoding");
+    }
+    return this.#sharedFields;
   }
 }
 

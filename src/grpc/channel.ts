@@ -147,6 +147,11 @@ export class Channel implements UpstreamOwner {
     else if (!this.#current.connection.goingAway) this.#addConnection(this.#current);
   }
 
+  /** A connection that takes a call now, or null while calls have to wait. */
+  get available(): Upstream | null {
+    return this.#available();
+  }
+
   /** Whether new calls may go to this connection. */
   uses(upstream: Upstream): boolean {
     return upstream === this.#current || this.#extras.includes(upstream);

@@ -22,6 +22,7 @@ import { AdvertisedMemberList } from "./cluster/member-list.ts";
 import type { TypedServices } from "./connect-services.ts";
 import type { ForwardLimits } from "./forward/forward-limits.ts";
 import { SingleRequestForward } from "./forward/single-request.ts";
+import { type CacheBounds, KvHub } from "./kv/kv-hub.ts";
 import { createPages } from "./pages/pages.ts";
 import { Port } from "./port/port.ts";
 import { Router } from "./router.ts";
@@ -41,6 +42,10 @@ export interface GrpcProxyOptions {
   readonly dialTimeoutMs: number;
   /** Clients' watches share watches at the members; false: each is forwarded. */
   readonly watchCoalescing: boolean;
+  /** Clients' reads that ask the same share reads at the members; false: each has its own. */
+  readonly readCoalescing: boolean;
+  /** What is kept of answers for serializable reads; null: nothing. */
+  readonly cache: CacheBounds | null;
   readonly log: Logger;
 }
 
@@ -68,6 +73,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
       onConnected: (endpoint) => {
         log.info("connected to a member", { endpoint: endpoint.name });
         watchCalls?.onConnected();
+        kv?.onConnected();
       },
       onUnexpectedError: (error) =>
         log.error("unexpected error on a member's connection", { error: error.stack ?? error.message }),
@@ -80,6 +86,17 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     sendBytesMax: options.sendBytesMax,
     receiveBytesMax: options.receiveBytesMax,
   };
+  const kv =
+    options.cache === null && !options.readCoalescing
+      ? null
+      : new KvHub({
+          channel,
+          clock: REAL_CLOCK,
+          forwardLimits: limits,
+          cache: options.cache,
+          coalescing: options.readCoalescing,
+          budget,
+        });
   const watchCalls = options.watchCoalescing ? new ChannelWatchCalls(channel, limits) : null;
   const hub =
     watchCalls === null
@@ -90,12 +107,16 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
           requestBytesMax: limits.sendBytesMax,
           budget,
           collectGarbage,
+          ...(kv === null ? {} : { events: kv }),
         });
   const port = new Port({
     address: options.listenAddress,
     connectionsMax: Math.min(options.connectionsMax, connectionsWithinFileLimit(1)),
     shared: {
-      router: new Router(channel, limits, typedServices(channel, limits, options.advertiseClientUrl), hub),
+      router: new Router(channel, limits, typedServices(channel, limits, options.advertiseClientUrl), {
+        kv,
+        watch: hub,
+      }),
       pages: createPages(channel, limits),
       deadlines: new DeadlineTimer(),
       log: new RateLimitedLog(log, () => performance.now()),

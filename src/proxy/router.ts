@@ -10,26 +10,35 @@ import { createConnectRouter } from "@connectrpc/connect";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { compressionGzip } from "@connectrpc/connect-node";
 import { methodPath, SERVICES } from "../etcd/services.ts";
+import { KV } from "../gen/etcdserverpb/kv_pb.ts";
 import { Watch } from "../gen/etcdserverpb/watch_pb.ts";
 import type { Channel } from "../grpc/channel.ts";
 import { connectTransport } from "../grpc/connect-transport.ts";
 import type { ServerCall } from "../grpc/server-call.ts";
 import { serveUniversal } from "../grpc/universal-server.ts";
 import { registerServices, type TypedServices } from "./connect-services.ts";
+import type { AnswerEffects } from "./forward/answer-effects.ts";
 import type { ForwardLimits } from "./forward/forward-limits.ts";
 import { SingleRequestForward } from "./forward/single-request.ts";
 import { StreamForward } from "./forward/stream.ts";
+import type { KvHub } from "./kv/kv-hub.ts";
 import type { WatchHub } from "./watch/watch-hub.ts";
 
 /** How calls of one path are served. */
 type Lane =
-  | { readonly kind: "unary" }
-  | { readonly kind: "server streaming" }
-  | { readonly kind: "stream" }
+  | { readonly kind: "unary"; readonly effects: AnswerEffects | null }
+  | { readonly kind: "server streaming"; readonly effects: AnswerEffects | null }
+  | { readonly kind: "stream"; readonly effects: AnswerEffects | null }
+  | { readonly kind: "range"; readonly hub: KvHub }
+  | { readonly kind: "txn"; readonly hub: KvHub }
   | { readonly kind: "watch"; readonly hub: WatchHub }
   | { readonly kind: "typed"; readonly handler: UniversalHandler };
 
-const UNKNOWN_METHOD: Lane = { kind: "stream" };
+/** The parts that serve calls in their own way; null: they are forwarded as they are. */
+export interface Hubs {
+  readonly kv: KvHub | null;
+  readonly watch: WatchHub | null;
+}
 
 export class Router {
   readonly #channel: Channel;
@@ -38,14 +47,15 @@ export class Router {
   /** Connect's handlers by path, for callers of other protocols than gRPC. */
   readonly #universal = new Map<string, UniversalHandler>();
   readonly #typed: TypedServices;
-  readonly #hub: WatchHub | null;
+  readonly #hubs: Hubs;
+  readonly #unknownMethod: Lane;
 
-  /** `hub` null: each client's watches are forwarded as they are. */
-  constructor(channel: Channel, limits: ForwardLimits, typed: TypedServices, hub: WatchHub | null) {
+  constructor(channel: Channel, limits: ForwardLimits, typed: TypedServices, hubs: Hubs) {
     this.#channel = channel;
     this.#limits = limits;
     this.#typed = typed;
-    this.#hub = hub;
+    this.#hubs = hubs;
+    this.#unknownMethod = { kind: "stream", effects: hubs.kv?.effectsOf(undefined) ?? null };
     const router = createConnectRouter(this.connectOptions());
     this.routes(router);
     for (const handler of router.handlers) this.#universal.set(handler.requestPath, handler);
@@ -70,16 +80,22 @@ export class Router {
 
   /** Serves a gRPC call. */
   serve(call: ServerCall): void {
-    const lane = this.#lanes.get(call.head.path) ?? UNKNOWN_METHOD;
+    const lane = this.#lanes.get(call.head.path) ?? this.#unknownMethod;
     switch (lane.kind) {
       case "unary":
-        new SingleRequestForward(call, this.#channel, this.#limits, true);
+        new SingleRequestForward(call, this.#channel, this.#limits, true, lane.effects);
         break;
       case "server streaming":
-        new SingleRequestForward(call, this.#channel, this.#limits, false);
+        new SingleRequestForward(call, this.#channel, this.#limits, false, lane.effects);
         break;
       case "stream":
-        new StreamForward(call, this.#channel, this.#limits);
+        new StreamForward(call, this.#channel, this.#limits, lane.effects);
+        break;
+      case "range":
+        lane.hub.serveRange(call);
+        break;
+      case "txn":
+        lane.hub.serveTxn(call);
         break;
       case "watch":
         lane.hub.serve(call);
@@ -99,14 +115,18 @@ export class Router {
     if (this.#typed[method.parent.typeName]?.[method.localName] !== undefined) {
       return { kind: "typed", handler: this.#universal.get(methodPath(method))! };
     }
-    if (method === Watch.method.watch && this.#hub !== null) return { kind: "watch", hub: this.#hub };
+    const { kv, watch } = this.#hubs;
+    if (method === Watch.method.watch && watch !== null) return { kind: "watch", hub: watch };
+    if (method === KV.method.range && kv !== null) return { kind: "range", hub: kv };
+    if (method === KV.method.txn && kv !== null) return { kind: "txn", hub: kv };
+    const effects = kv?.effectsOf(method) ?? null;
     switch (method.methodKind) {
       case "unary":
-        return { kind: "unary" };
+        return { kind: "unary", effects };
       case "server_streaming":
-        return { kind: "server streaming" };
+        return { kind: "server streaming", effects };
       default:
-        return { kind: "stream" };
+        return { kind: "stream", effects };
     }
   }
 }

@@ -97,6 +97,10 @@ describe("the flag tables", () => {
   test("what is live, the grpc-proxy's own flags included", () => {
     expect(liveNames(grpcProxyFlags)).toEqual([
       "advertise-client-url",
+      "cache",
+      "cache-max-age",
+      "cache-max-bytes",
+      "cache-max-entries",
       "debug",
       "dial-timeout",
       "endpoints",
@@ -106,6 +110,7 @@ describe("the flag tables", () => {
       "max-connections",
       "max-recv-bytes",
       "max-send-bytes",
+      "read-coalescing",
       "watch-coalescing",
     ]);
   });

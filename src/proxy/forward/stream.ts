@@ -13,8 +13,10 @@ import type { Channel, ChannelCall } from "../../grpc/channel.ts";
 import type { CallFailure, ClientCall, ClientCallHandler } from "../../grpc/client-call.ts";
 import { MessageScanner } from "../../grpc/message-scanner.ts";
 import type { CallReceiver, ServerCall } from "../../grpc/server-call.ts";
+import { readStatus } from "../../grpc/status.ts";
 import type { Upstream } from "../../grpc/upstream.ts";
 import type { HeaderField } from "../../hpack/header-field.ts";
+import type { AnswerEffects } from "./answer-effects.ts";
 import {
   CALL_BYTES,
   type ForwardLimits,
@@ -31,6 +33,7 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
   readonly #channel: Channel;
   readonly #limits: ForwardLimits;
   readonly #scanner: MessageScanner;
+  readonly #effects: AnswerEffects | null;
   #upstreamCall: ClientCall | null = null;
   /**
    * The request so far; null once it cannot be sent again. Before the connection its bytes are not consumed,
@@ -44,11 +47,17 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
   /** Of all attempts: the client gets its credit once. */
   #consumedBytes = 0;
 
-  constructor(call: ServerCall, channel: Channel, limits: ForwardLimits) {
+  constructor(
+    call: ServerCall,
+    channel: Channel,
+    limits: ForwardLimits,
+    effects: AnswerEffects | null = null,
+  ) {
     this.#call = call;
     this.#channel = channel;
     this.#limits = limits;
     this.#scanner = new MessageScanner(limits.sendBytesMax);
+    this.#effects = effects;
     call.receiver = this;
     call.retain(CALL_BYTES);
     channel.begin(this);
@@ -79,6 +88,7 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
   onCancel(): void {
     this.#channel.forget(this);
     this.#upstreamCall?.cancel();
+    this.#effects?.beforeEnd(null, null);
   }
 
   // From the channel.
@@ -105,6 +115,7 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
   }
 
   onWaitedInVain(why: "time" | "full"): void {
+    this.#effects?.beforeEnd(null, null);
     endUnserved(this.#call, this.#channel, why);
   }
 
@@ -114,6 +125,7 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
     this.#kept = null;
     if (end) {
       this.#noteRefusal(fields);
+      this.#effects?.beforeEnd(null, readStatus(fields) ?? null);
       this.#call.finishWithHead(fields);
     } else {
       this.#call.sendHead(fields);
@@ -121,12 +133,14 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
   }
 
   onAnswerBytes(bytes: Uint8Array, start: number, end: number): void {
+    this.#effects?.beforePiece(null, bytes, start, end, false);
     const sentBytes = this.#call.sendMessageBytes(bytes, start, end);
     if (sentBytes > 0) this.#upstreamCall?.consume(sentBytes);
   }
 
   onAnswerTrailers(fields: readonly HeaderField[]): void {
     this.#noteRefusal(fields);
+    this.#effects?.beforeEnd(null, readStatus(fields) ?? null);
     this.#call.finishWithTrailers(fields);
   }
 
@@ -151,6 +165,7 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
       this.#neverProcessedRepeats++;
       this.#channel.begin(this);
     } else {
+      this.#effects?.beforeEnd(null, null);
       this.#call.finishWithStatus(failure.status);
     }
   }

@@ -7,7 +7,7 @@
  */
 import type { Backoff } from "../../base/backoff.ts";
 import type { Clock } from "../../base/clock.ts";
-import type { AnswerHeader } from "../../etcd/watch-response.ts";
+import type { AnswerHeader, WatchEvent } from "../../etcd/watch-response.ts";
 import { Code, type Status } from "../../grpc/status.ts";
 import type { ProvenProgress } from "./progress-answers.ts";
 import { cancelReason } from "./revision-probes.ts";
@@ -27,7 +27,7 @@ export interface CarriersOwner {
   onHeader(header: AnswerHeader): void;
   onProgress(stream: UpstreamStream, progress: ProvenProgress): void;
   onStreamLost(stream: UpstreamStream): void;
-  onUpstreamEvents(events: number): void;
+  onUpstreamEvents(bytes: Uint8Array, events: readonly WatchEvent[]): void;
 }
 
 /** How long a call without watches is kept. */
@@ -239,8 +239,8 @@ export class Carriers implements UpstreamStreamOwner {
     this.onLost(stream, watches, { code: Code.INTERNAL, message });
   }
 
-  onEvents(events: number): void {
-    this.#owner.onUpstreamEvents(events);
+  onEvents(bytes: Uint8Array, events: readonly WatchEvent[]): void {
+    this.#owner.onUpstreamEvents(bytes, events);
   }
 }
 

@@ -6,7 +6,7 @@
  * message: newer ones (3.4.25, 3.5.8) keep silent while a stream has no watch and answer behind all events;
  * older ones answer at once, beside the events, which may come later.
  */
-import { WatchResponseReader, type AnswerHeader } from "../../etcd/watch-response.ts";
+import { type AnswerHeader, type WatchEvent, WatchResponseReader } from "../../etcd/watch-response.ts";
 import { cancelRequest, createRequest, progressRequest } from "../../etcd/watch-request.ts";
 import type { Status } from "../../grpc/status.ts";
 import {
@@ -36,7 +36,7 @@ export interface UpstreamStreamOwner {
   /** The channel has turned to another connection. */
   onSuperseded(stream: UpstreamStream): void;
   onMalformed(stream: UpstreamStream, error: Error): void;
-  onEvents(events: number): void;
+  onEvents(bytes: Uint8Array, events: readonly WatchEvent[]): void;
 }
 
 interface Creation {
@@ -199,7 +199,7 @@ export class UpstreamStream implements WatchCallHandler {
     // What still comes for a watch that was dropped.
     if (watch === undefined) return;
     if (response.events.length > 0) {
-      this.#owner.onEvents(response.events.length);
+      this.#owner.onEvents(bytes, response.events);
       watch.onEvents(response, bytes);
     }
     if (response.canceled) {

@@ -10,7 +10,7 @@ import { Backoff } from "../../base/backoff.ts";
 import { BurstGarbage } from "../../base/burst-garbage.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { KeyRange } from "../../etcd/key-range.ts";
-import type { AnswerHeader } from "../../etcd/watch-response.ts";
+import type { AnswerHeader, WatchEvent } from "../../etcd/watch-response.ts";
 import type { ServerCall } from "../../grpc/server-call.ts";
 import type { BufferBudget } from "../../http2/buffer-budget.ts";
 import { Carriers, type CarriersOwner } from "./carriers.ts";
@@ -40,8 +40,18 @@ export interface WatchHubOptions {
   readonly budget?: BufferBudget;
   /** From 0 up to but not including 1. */
   readonly random?: () => number;
+  /** Is told what members say of keys, before any client is. */
+  readonly events?: KeyEventListener;
   /** Collects garbage when many watches have been opened at once. */
   readonly collectGarbage?: () => void;
+}
+
+/** Who is told of what happens to keys. */
+export interface KeyEventListener {
+  /** Events of a member, read from `bytes`. */
+  onEvents(bytes: Uint8Array, events: readonly WatchEvent[]): void;
+  /** What is below `revision` is compacted. */
+  onCompacted(revision: number): void;
 }
 
 /** How long an upstream watch outlives its last client: clients that reconnect find it. */
@@ -70,6 +80,7 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
   readonly #progress: ProgressRounds;
   readonly #leader: LeaderMonitor;
   readonly #creates: BurstGarbage;
+  readonly #events: KeyEventListener | undefined;
   /** Client streams with a create that waits for its main watch to open. */
   readonly #waitingForMain = new Set<ClientStream>();
   #waking = false;
@@ -85,6 +96,7 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
     this.requestBytesMax = options.requestBytesMax ?? REQUEST_BYTES_MAX;
     this.held = new HeldBodies(options.budget, this);
     this.#clock = clock;
+    this.#events = options.events;
     const backoff = (): Backoff => new Backoff({ firstMs: 50, limitMs: 2000, random });
     this.#probes = new RevisionProbes(calls, clock, () => this.lastHeader);
     this.#shared = new SharedWatches(clock, this.#demand, this, this);
@@ -240,6 +252,7 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
   }
 
   onCompacted(watch: UpstreamWatch, compactRevision: number): void {
+    this.#events?.onCompacted(compactRevision);
     if (watch.catchUp) this.#catchUps.onCompacted(watch, compactRevision);
     else this.#shared.onCompacted(watch, compactRevision);
   }
@@ -353,8 +366,9 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
     this.#progress.onStreamLost(stream);
   }
 
-  onUpstreamEvents(events: number): void {
-    this.#stats.upstreamEvents += events;
+  onUpstreamEvents(bytes: Uint8Array, events: readonly WatchEvent[]): void {
+    this.#stats.upstreamEvents += events.length;
+    this.#events?.onEvents(bytes, events);
   }
 
   // Upkeep.

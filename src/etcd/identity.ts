@@ -1,0 +1,21 @@
+/**
+ * Who a caller is, as far as etcd can tell: the value of its credential, never a claim read out of it
+ * (architecture §4, "Identity").
+ */
+import type { CallHead } from "../grpc/call-head.ts";
+
+const BEARER = "Bearer ";
+
+/** `token`, else `authorization` without its scheme; "" for a caller without a credential. */
+export function identityOf(head: CallHead): string {
+  const token = head.value("token");
+  if (token !== undefined) return token;
+  const authorization = head.value("authorization");
+  if (authorization === undefined) return "";
+  return authorization.startsWith(BEARER) ? authorization.slice(BEARER.length) : authorization;
+}
+
+/** True when the member that the call reaches has to know a leader. */
+export function requiresLeader(head: CallHead): boolean {
+  return head.value("hasleader") === "true";
+}

@@ -1,0 +1,69 @@
+/**
+ * Callers who may share answers: those whom etcd could not answer differently (architecture §4, "Identity").
+ *
+ * A scope is one identity, and one wish for a leader. It holds what is read in it now and the cached answers of it.
+ */
+import { identityOf, requiresLeader } from "../../etcd/identity.ts";
+import type { CallHead } from "../../grpc/call-head.ts";
+import type { CachedReadTable } from "./cached-read.ts";
+import type { SharedReadTable } from "./shared-read.ts";
+
+export class ReadScope {
+  /** Reads at members by the text of their requests. */
+  readonly linearizable: SharedReadTable = new Map();
+  readonly serializable: SharedReadTable = new Map();
+  readonly transactions: SharedReadTable = new Map();
+  readonly cached: CachedReadTable = new Map();
+  /** Nobody finds it any more. */
+  dropped = false;
+
+  get empty(): boolean {
+    return (
+      this.cached.size === 0 &&
+      this.linearizable.size === 0 &&
+      this.serializable.size === 0 &&
+      this.transactions.size === 0
+    );
+  }
+}
+
+export class ReadScopes {
+  readonly #scopes = new Map<string, ReadScope>();
+  /** The scope of header sections seen before, which clients repeat; null for callers who can share nothing. */
+  readonly #ofHead = new WeakMap<CallHead, ReadScope | null>();
+
+  get size(): number {
+    return this.#scopes.size;
+  }
+
+  /** The scope of a call; null when it cannot share answers, since it may be compressed. */
+  of(head: CallHead): ReadScope | null {
+    const known = this.#ofHead.get(head);
+    if (known !== undefined && known?.dropped !== true) return known;
+    const scope = isCompressed(head) ? null : this.#find(`${requiresLeader(head)} ${identityOf(head)}`);
+    this.#ofHead.set(head, scope);
+    return scope;
+  }
+
+  /** Drops the scopes that hold nothing. Returns how many are left. */
+  tidy(): number {
+    for (const [id, scope] of this.#scopes) {
+      if (!scope.empty) continue;
+      scope.dropped = true;
+      this.#scopes.delete(id);
+    }
+    return this.#scopes.size;
+  }
+
+  #find(id: string): ReadScope {
+    let scope = this.#scopes.get(id);
+    if (scope === undefined) this.#scopes.set(id, (scope = new ReadScope()));
+    return scope;
+  }
+}
+
+/** The request may be compressed, and so may its answer. */
+function isCompressed(head: CallHead): boolean {
+  const encoding = head.value("grpc-encoding");
+  return encoding !== undefined && encoding !== "identity";
+}
