@@ -13,6 +13,14 @@ type Mode = "passing" | "stalled" | "refusing";
 export interface TcpRelayOptions {
   /** Whether a new connection that begins with `words` (its first bytes, as Latin-1) may go on. */
   readonly admits?: (words: string) => boolean;
+  /** Makes who is told of the bytes of a new connection. */
+  readonly tap?: () => RelayTap;
+}
+
+/** Hears what a relayed connection carries, in order; it must not change the bytes. */
+export interface RelayTap {
+  onClientBytes(bytes: Uint8Array): void;
+  onTargetBytes(bytes: Uint8Array): void;
 }
 
 /** One end of a relayed connection, and what it has yet to be given. */
@@ -68,10 +76,15 @@ class End {
 class RelayedConnection {
   readonly client = new End(this);
   readonly target = new End(this);
+  readonly tap: RelayTap | undefined;
   /** What the client said first; empty before. */
   words = "";
   stalled = false;
   over = false;
+
+  constructor(tap: RelayTap | undefined) {
+    this.tap = tap;
+  }
 
   opposite(end: End): End {
     return end === this.client ? this.target : this.client;
@@ -103,12 +116,14 @@ export class TcpRelay implements Disposable {
   readonly #listener: TCPSocketListener<End>;
   readonly #connections = new Set<RelayedConnection>();
   readonly #admits: (words: string) => boolean;
+  readonly #tap: (() => RelayTap) | undefined;
   #mode: Mode = "passing";
 
   /** @param target `host:port` of where connections are carried to; it need not listen yet. */
   constructor(target: string, options: TcpRelayOptions = {}) {
     this.target = target;
     this.#admits = options.admits ?? (() => true);
+    this.#tap = options.tap;
     this.#listener = Bun.listen<End>({
       hostname: "127.0.0.1",
       port: 0,
@@ -154,7 +169,7 @@ export class TcpRelay implements Disposable {
 
   #accept(socket: Socket<End>): void {
     this.accepted++;
-    const connection = new RelayedConnection();
+    const connection = new RelayedConnection(this.#tap?.());
     socket.data = connection.client;
     if (this.#mode === "refusing") {
       connection.over = true;
@@ -187,10 +202,13 @@ export class TcpRelay implements Disposable {
   readonly #handlers = {
     data: (socket: Socket<End>, bytes: Uint8Array): void => {
       const { connection } = socket.data;
-      if (socket.data === connection.client && connection.words === "") {
+      const fromClient = socket.data === connection.client;
+      if (fromClient && connection.words === "") {
         connection.words = Buffer.from(bytes).toString("latin1");
         if (!this.#admits(connection.words)) return connection.reset();
       }
+      if (fromClient) connection.tap?.onClientBytes(bytes);
+      else connection.tap?.onTargetBytes(bytes);
       connection.opposite(socket.data).give(bytes);
     },
     drain: (socket: Socket<End>): void => socket.data.flush(),
