@@ -182,7 +182,7 @@ describe("files", () => {
 test("no file of the project names a folder of the machine it was written on", async () => {
   // In two halves, so that this file does not match itself.
   const pattern = new RegExp(["/work/", "(main|shared)"].join(""));
-  const left = /^(\.git|\.cache|node_modules|dist)\/|\.log$/;
+  const left = /^(\.git|\.cache|node_modules|dist)(\/|$)|\.log$/;
   const paths = [...new Bun.Glob("**/*").scanSync({ cwd: repository, dot: true })].filter(
     (path) => !left.test(path),
   );

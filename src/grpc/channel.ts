@@ -136,7 +136,7 @@ export class Channel implements UpstreamOwner {
 
   /** Begins `call` now if a connection takes it, else lets it wait. */
   begin(call: ChannelCall): void {
-    const upstream = this.#available();
+    const upstream = this.available;
     if (upstream !== null && !this.#shouldWait(call, upstream)) {
       call.onUpstream(upstream);
       return;
@@ -149,7 +149,14 @@ export class Channel implements UpstreamOwner {
 
   /** A connection that takes a call now, or null while calls have to wait. */
   get available(): Upstream | null {
-    return this.#available();
+    const current = this.#current;
+    if (current === null) return null;
+    if (current.canOpen) {
+      if (current.connection.retiring) this.#replace(current);
+      return current;
+    }
+    for (const extra of this.#extras) if (extra.canOpen) return extra;
+    return null;
   }
 
   /** Whether new calls may go to this connection. */
@@ -193,17 +200,6 @@ export class Channel implements UpstreamOwner {
     clearInterval(this.#sweepTimer);
     this.#coming?.abandon();
     for (const upstream of [this.#current, ...this.#extras]) upstream?.abandon();
-  }
-
-  #available(): Upstream | null {
-    const current = this.#current;
-    if (current === null) return null;
-    if (current.canOpen) {
-      if (current.connection.retiring) this.#replace(current);
-      return current;
-    }
-    for (const extra of this.#extras) if (extra.canOpen) return extra;
-    return null;
   }
 
   /** Stream ids are running out: a successor to the same member takes over when it is ready. */
@@ -255,7 +251,7 @@ export class Channel implements UpstreamOwner {
   /** Begins the calls that have waited longest; one that waits for another member holds nobody up. */
   #serveWaiting(): void {
     for (const call of this.#waiting) {
-      const upstream = this.#available();
+      const upstream = this.available;
       if (upstream === null) return;
       if (this.#shouldWait(call, upstream)) continue;
       this.#waiting.remove(call);

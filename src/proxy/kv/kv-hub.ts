@@ -94,7 +94,6 @@ export class KvHub {
       stats: this.#stats,
       coalescing: options.coalescing,
       keep: (read, answer) => this.#keep(read, answer),
-      waitForMember: (reader) => channel.begin(reader as ReadCall),
     });
     const shared = {
       channel,

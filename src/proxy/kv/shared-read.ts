@@ -9,6 +9,7 @@ import { ByteWriter } from "../../base/byte-writer.ts";
 import { memberRefusal } from "../../etcd/member-refusal.ts";
 import type { Endpoint } from "../../endpoints/endpoint.ts";
 import { type CallFailure, ClientCall, type ClientCallHandler } from "../../grpc/client-call.ts";
+import type { ChannelCall } from "../../grpc/channel.ts";
 import type { ServerCall } from "../../grpc/server-call.ts";
 import { Code, readStatus } from "../../grpc/status.ts";
 import type { Upstream } from "../../grpc/upstream.ts";
@@ -34,7 +35,7 @@ export interface Question {
 }
 
 /** A caller who waits for the answer. */
-export interface Reader {
+export interface Reader extends ChannelCall {
   readonly call: ServerCall;
   readonly question: Question;
   readonly request: RequestMessage;

@@ -16,7 +16,7 @@ import type { ReadStats } from "./read-stats.ts";
 import { type Reader, SharedRead, type SharedReadOwner } from "./shared-read.ts";
 
 export interface SharedReadsOptions {
-  readonly channel: Pick<Channel, "available" | "uses" | "leave">;
+  readonly channel: Pick<Channel, "available" | "uses" | "leave" | "begin">;
   readonly clock: Clock;
   readonly limits: ReadLimits;
   readonly receiveBytesMax: number;
@@ -27,8 +27,6 @@ export interface SharedReadsOptions {
   readonly coalescing: boolean;
   /** Keeps a whole, good answer. Returns whether it was kept. */
   keep(read: SharedRead, answer: Answer): boolean;
-  /** There is no connection now: the caller is to wait for one, and come again. */
-  waitForMember(reader: Reader): void;
 }
 
 /** How often reads are looked for that hang, or that nobody waits for any more. */
@@ -66,6 +64,7 @@ export class SharedReads implements SharedReadOwner {
       known.add(reader);
     } else if (known.next === null) {
       this.#waitBehind(known, new SharedRead(this, reader));
+      this.#detachIfLeft(known);
     } else {
       known.next.add(reader);
     }
@@ -108,7 +107,7 @@ export class SharedReads implements SharedReadOwner {
   onDivided(read: SharedRead, readers: Reader[]): void {
     if (read.detached) {
       // Its place is taken: they ask anew.
-      for (const reader of readers) this.#options.waitForMember(reader);
+      for (const reader of readers) this.#options.channel.begin(reader);
       return;
     }
     this.#waitBehind(read, this.#apart([...readers, ...(read.next?.drop() ?? NOBODY)]));
@@ -167,7 +166,7 @@ export class SharedReads implements SharedReadOwner {
     const { table, text } = read.question;
     const readers = read.drop();
     if (table.get(text) === read) table.delete(text);
-    for (const reader of readers) this.#options.waitForMember(reader);
+    for (const reader of readers) this.#options.channel.begin(reader);
   }
 
   #waitBehind(read: SharedRead, next: SharedRead): void {
@@ -208,6 +207,12 @@ export class SharedReads implements SharedReadOwner {
     }
     if (this.#watched.size === 0) this.#watching = false;
     else this.#options.clock.after(WATCHED_EVERY_MS, () => this.#lookAfter());
+  }
+
+  /** A read whose endpoint was left may never be answered. */
+  #detachIfLeft(read: SharedRead): void {
+    const { upstream } = read;
+    if (upstream !== null && !this.#options.channel.uses(upstream)) this.#detach(read);
   }
 
   #detach(read: SharedRead): void {
