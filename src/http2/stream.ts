@@ -6,6 +6,7 @@
  * and bounds itself by that. Received DATA is handed on at once; the peer gets new stream credit only when
  * the handler says by `consume` that it is done with the bytes.
  */
+import { copyBytes } from "../base/copy-bytes.ts";
 import type { HeaderField } from "../hpack/header-field.ts";
 import type { Connection } from "./connection.ts";
 import { ErrorCode } from "./error-code.ts";
@@ -296,7 +297,9 @@ export class Stream {
       // A view keeps the whole received chunk alive, so small pieces are copied out of it.
       const owned = size <= COPY_BYTES_MAX || size * 4 < bytes.buffer.byteLength;
       this.#queue.push(
-        owned ? { bytes: bytes.slice(start, end), start: 0, end: size, owned } : { bytes, start, end, owned },
+        owned
+          ? { bytes: copyBytes(bytes, start, end), start: 0, end: size, owned }
+          : { bytes, start, end, owned },
       );
     }
     this.queuedBytes += size;

@@ -42,6 +42,7 @@ describe("a request message", () => {
     expect(request.add(chunk, 20_000, chunk.length)).toBe(-1);
     expect(Buffer.from(request.framed).equals(MESSAGE)).toBe(true);
     expect(request.keptBytes).toBe(MESSAGE.length);
+    expect(request.bytes.buffer.byteLength).toBe(MESSAGE.length);
   });
 
   test("that is cut short is not whole", () => {

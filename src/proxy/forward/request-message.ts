@@ -6,6 +6,7 @@
  * comes in pieces is put together, never beyond the limit and never ahead of what has arrived.
  */
 import { ByteWriter } from "../../base/byte-writer.ts";
+import { copyBytes } from "../../base/copy-bytes.ts";
 import { MESSAGE_PREFIX_BYTES } from "../../grpc/message-scanner.ts";
 import { readUint32 } from "../../http2/frame.ts";
 
@@ -38,7 +39,7 @@ export class RequestMessage {
       if (length > this.#messageBytesMax) return length;
       if (MESSAGE_PREFIX_BYTES + length === end - start) {
         if (bytes.length <= KEPT_CHUNK_BYTES_MAX) this.#complete(bytes, start, end);
-        else this.#complete(bytes.slice(start, end), 0, end - start);
+        else this.#complete(copyBytes(bytes, start, end), 0, end - start);
         return -1;
       }
     }

@@ -3,6 +3,7 @@
  *
  * Never changed. Its bytes may be part of a larger chunk while it is handed out; what is kept for longer owns them.
  */
+import { copyBytes } from "../../base/copy-bytes.ts";
 import type { HeaderField } from "../../hpack/header-field.ts";
 import type { ServerCall } from "../../grpc/server-call.ts";
 
@@ -28,5 +29,5 @@ export function finishWith(call: ServerCall, { head, bytes, start, end, trailers
 export function ownedAnswer(answer: Answer): Answer {
   const { head, bytes, start, end, trailers } = answer;
   if (start === 0 && end === bytes.buffer.byteLength) return answer;
-  return { head, bytes: bytes.slice(start, end), start: 0, end: end - start, trailers };
+  return { head, bytes: copyBytes(bytes, start, end), start: 0, end: end - start, trailers };
 }

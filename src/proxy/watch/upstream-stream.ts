@@ -6,6 +6,7 @@
  * message: newer ones (3.4.25, 3.5.8) keep silent while a stream has no watch and answer behind all events;
  * older ones answer at once, beside the events, which may come later.
  */
+import { copyBytes } from "../../base/copy-bytes.ts";
 import { type AnswerHeader, type WatchEvent, WatchResponseReader } from "../../etcd/watch-response.ts";
 import { cancelRequest, createRequest, progressRequest } from "../../etcd/watch-request.ts";
 import type { Status } from "../../grpc/status.ts";
@@ -158,7 +159,7 @@ export class UpstreamStream implements WatchCallHandler {
 
   onResponse(bytes: Uint8Array, start: number, end: number): void {
     // The events of a watch are kept, and a chunk off the wire is much larger.
-    const own = bytes.slice(start, end);
+    const own = copyBytes(bytes, start, end);
     if (this.#paused) this.#heldCreditBytes += end - start;
     else this.#call.consume(end - start);
     try {
