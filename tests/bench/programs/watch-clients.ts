@@ -17,39 +17,12 @@
  *   --value-bytes 16                   length of the values that are put
  *   --json                             the figures as JSON
  */
-import { cpuMicros } from "../cpu-clock.ts";
+import { cpuFigures, readCpu } from "../load/cpu-reading.ts";
 import { proportionalBytes, resting } from "../resting-memory.ts";
 import { type LoadOptions, parseLoadOptions } from "../watch-load/load-options.ts";
 import { upstreamWatches } from "../watch-load/upstream-watches.ts";
 import { type WatchFigures, watchFiguresLine } from "../watch-load/watch-figures.ts";
 import { type SessionLoad, WatchSession } from "../watch-load/watch-session.ts";
-
-/** Processor time in microseconds: of the proxy, of etcd, and of this process. */
-interface CpuReading {
-  readonly proxy: number | undefined;
-  readonly server: number | undefined;
-  readonly client: number;
-}
-
-function readCpu({ proxyPid, etcdPid }: LoadOptions): CpuReading {
-  const { user, system } = process.cpuUsage();
-  return {
-    proxy: proxyPid === undefined ? undefined : cpuMicros(proxyPid),
-    server: etcdPid === undefined ? undefined : cpuMicros(etcdPid),
-    client: user + system,
-  };
-}
-
-/** Spent between two readings, for each of `operations`. */
-function cpuFigures(before: CpuReading, after: CpuReading, operations: number): Partial<WatchFigures> {
-  const each = (then: number | undefined, now: number | undefined): number | undefined =>
-    then === undefined || now === undefined || operations === 0 ? undefined : (now - then) / operations;
-  return {
-    proxyCpuMicros: each(before.proxy, after.proxy),
-    serverCpuMicros: each(before.server, after.server),
-    clientCpuMicros: each(before.client, after.client),
-  };
-}
 
 function faults(session: WatchSession, load: SessionLoad): Partial<WatchFigures> {
   return {

@@ -1,7 +1,7 @@
 /**
  * What all streams of a load have got so far, together.
  */
-import { LatencyHistogram } from "./latency-histogram.ts";
+import { LatencyHistogram } from "../load/latency-histogram.ts";
 
 export class Arrivals {
   /** Events delivered to any watch. */

@@ -2,6 +2,7 @@
  * The options of `programs/watch-clients.ts`, checked.
  */
 import { parseArgs } from "node:util";
+import { numberWithin, oneOf, wholeNumber } from "../load/option-values.ts";
 import type { LoadMode } from "./watch-figures.ts";
 import type { Start } from "./watch-session.ts";
 
@@ -54,8 +55,6 @@ export function parseLoadOptions(words: readonly string[]): LoadOptions {
       json: { type: "boolean", default: false },
     },
   });
-  const seconds = Number(values.seconds);
-  if (!(seconds >= 0)) throw new Error(`--seconds ${values.seconds}: not a number from 0 on`);
   return {
     address: values.address ?? values.etcd,
     etcdAddress: values.etcd,
@@ -70,22 +69,8 @@ export function parseLoadOptions(words: readonly string[]): LoadOptions {
     putsPerBurst: wholeNumber("puts", values.puts, 1),
     putsInFlight: wholeNumber("in-flight", values["in-flight"], 1),
     putsPerSecond: wholeNumber("rate", values.rate, 1),
-    seconds,
+    seconds: numberWithin("seconds", values.seconds, 0, Infinity),
     valueBytes: wholeNumber("value-bytes", values["value-bytes"], 4),
     json: values.json,
   };
-}
-
-function wholeNumber(name: string, word: string, least: number): number {
-  const value = Number(word);
-  if (!Number.isInteger(value) || value < least) {
-    throw new Error(`--${name} ${word}: not a whole number from ${least} on`);
-  }
-  return value;
-}
-
-function oneOf<Choice extends string>(name: string, word: string, choices: readonly Choice[]): Choice {
-  const choice = choices.find((candidate) => candidate === word);
-  if (choice === undefined) throw new Error(`--${name} ${word}: not one of ${choices.join(", ")}`);
-  return choice;
 }

@@ -1,16 +1,11 @@
 /**
- * When a put was sent, as the last bytes of its value: microseconds since this program began, big-endian.
+ * When a put was sent, as the last bytes of its value: microseconds of the program's clock, big-endian.
  *
  * One program sends the puts and reads the events, so both read the same clock; 4 bytes last for half an hour, as
  * long as a latency histogram takes.
  */
 
 export const STAMP_BYTES = 4;
-
-/** Whole microseconds since this program began. */
-export function nowMicros(): number {
-  return (performance.now() * 1000) | 0;
-}
 
 /** The stamp that ends before `bytes[end]`. */
 export function stampBefore(bytes: Uint8Array, end: number): number {

@@ -8,35 +8,22 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { PutRequestSchema } from "../../../src/gen/etcdserverpb/kv_pb.ts";
 import type { HeaderField } from "../../../src/hpack/header-field.ts";
-import { Flag, frame, FrameType, literalField } from "../floors/frames.ts";
-import { BareConnection, type FrameHandler, RST_STREAM, statusText } from "./bare-connection.ts";
-import { FRAME_HEADER_BYTES } from "./frame-cutter.ts";
-import { PREFIX_BYTES } from "./message-cutter.ts";
-import { nowMicros, STAMP_BYTES, writeStamp } from "./put-stamp.ts";
+import { BareConnection, type FrameHandler, RST_STREAM, statusText } from "../load/bare-connection.ts";
+import { CallTemplate } from "../load/call-template.ts";
+import { indexedHeaders } from "../load/indexed-headers.ts";
+import { PREFIX_BYTES } from "../load/message-cutter.ts";
+import { nowMicros } from "../load/now-micros.ts";
+import { STAMP_BYTES, writeStamp } from "./put-stamp.ts";
 
-const STREAM_ID_AT = 5;
 const FIRST_STREAM_ID = 1;
 /** What is written at once. */
 const OUT_BYTES = 1 << 18;
-/** A literal that enters the table of headers (RFC 7541 §6.2.1). */
-const WITH_INDEXING = 0x40;
-const INDEXED = 0x80;
-/** The newest entry of the table of headers; older ones count upwards. */
-const NEWEST_ENTRY = 62;
-const METHOD_POST = 0x83;
-const SCHEME_HTTP = 0x86;
 /** ResponseHeader.revision, a varint. */
 const HEADER_REVISION = 0x18;
 
-/** The frames of a put, with the places to write in. */
-interface Template {
-  readonly bytes: Uint8Array;
-  readonly dataAt: number;
-  readonly dataBytes: number;
-}
-
 export class PutStream implements FrameHandler {
-  readonly #templates: readonly Template[];
+  readonly #templates: readonly CallTemplate[];
+  readonly #opening: CallTemplate;
   readonly #out = Buffer.allocUnsafe(OUT_BYTES);
   readonly #onProgress: () => void;
   #connection: BareConnection | null = null;
@@ -53,9 +40,16 @@ export class PutStream implements FrameHandler {
   #latestRevision = 0;
   #failed: string | undefined;
 
-  private constructor(keys: readonly Uint8Array[], valueBytes: number, onProgress: () => void) {
+  private constructor(
+    address: string,
+    keys: readonly Uint8Array[],
+    valueBytes: number,
+    onProgress: () => void,
+  ) {
     if (valueBytes < STAMP_BYTES) throw new Error(`a value of ${valueBytes} bytes has no room for the time`);
-    this.#templates = keys.map((key) => templateOf(key, valueBytes));
+    const { openings, repeats } = indexedHeaders(["/etcdserverpb.KV/Put"], address);
+    this.#opening = new CallTemplate(openings[0]!, putMessage(keys[0]!, valueBytes));
+    this.#templates = keys.map((key) => new CallTemplate(repeats[0]!, putMessage(key, valueBytes)));
     this.counts = new Float64Array(keys.length);
     this.revisionSums = new Float64Array(keys.length);
     this.#onProgress = onProgress;
@@ -68,9 +62,9 @@ export class PutStream implements FrameHandler {
     valueBytes: number,
     onProgress: () => void,
   ): Promise<PutStream> {
-    const stream = new PutStream(keys, valueBytes, onProgress);
+    const stream = new PutStream(address, keys, valueBytes, onProgress);
     stream.#connection = await BareConnection.open(address, stream);
-    stream.#fillTable(address);
+    stream.#fillTable();
     return stream;
   }
 
@@ -107,18 +101,12 @@ export class PutStream implements FrameHandler {
   }
 
   /** Sends a first put, whose header fields enter the table: those that follow refer to them. */
-  #fillTable(authority: string): void {
-    const { bytes, dataAt, dataBytes } = this.#templates[0]!;
-    const head = frame(
-      FrameType.headers,
-      Flag.endHeaders,
-      FIRST_STREAM_ID,
-      headerBlockThatIndexes(authority),
-    );
-    const data = Buffer.from(bytes.subarray(dataAt));
-    data.writeUInt32BE(FIRST_STREAM_ID, STREAM_ID_AT);
+  #fillTable(): void {
+    const { bytes, dataBytes } = this.#opening;
+    const out = new Uint8Array(bytes.length);
+    this.#opening.copyTo(out, 0, FIRST_STREAM_ID);
     this.#unanswered.set(FIRST_STREAM_ID, 0);
-    this.#connection?.write(Buffer.concat([head, data]), dataBytes);
+    this.#connection?.write(out, dataBytes);
   }
 
   #sendWaiting(): void {
@@ -132,16 +120,12 @@ export class PutStream implements FrameHandler {
       while (this.#sendFrom < this.#waiting.length && this.#unanswered.size < this.#inFlightMax) {
         const keyIndex = this.#waiting[this.#sendFrom]!;
         const template = this.#templates[keyIndex]!;
-        const { bytes, dataAt } = template;
-        const room = out.length - length >= bytes.length;
+        const room = out.length - length >= template.bytes.length;
         if (!room || dataBytes + template.dataBytes > connection.sendWindowBytes) break;
         this.#sendFrom++;
         dataBytes += template.dataBytes;
         this.#unanswered.set(this.#nextStreamId, keyIndex);
-        out.set(bytes, length);
-        out.writeUInt32BE(this.#nextStreamId, length + STREAM_ID_AT);
-        out.writeUInt32BE(this.#nextStreamId, length + dataAt + STREAM_ID_AT);
-        length += bytes.length;
+        length = template.copyTo(out, length, this.#nextStreamId);
         writeStamp(out, length, micros);
         this.#nextStreamId += 2;
       }
@@ -207,30 +191,7 @@ function putRevision(bytes: Uint8Array, start: number, end: number): number {
   throw new Error("etcd answered a put without its revision");
 }
 
-function templateOf(key: Uint8Array, valueBytes: number): Template {
+function putMessage(key: Uint8Array, valueBytes: number): Uint8Array {
   const value = new Uint8Array(valueBytes).fill(0x76);
-  const message = toBinary(PutRequestSchema, create(PutRequestSchema, { key, value }));
-  const body = Buffer.alloc(PREFIX_BYTES + message.length);
-  body.writeUInt32BE(message.length, 1);
-  body.set(message, PREFIX_BYTES);
-  // The fields that the first block put into the table, oldest first.
-  const block = [METHOD_POST, SCHEME_HTTP, ...[3, 2, 1, 0].map((age) => INDEXED | (NEWEST_ENTRY + age))];
-  const headers = frame(FrameType.headers, Flag.endHeaders, 0, Uint8Array.from(block));
-  const data = frame(FrameType.data, Flag.endStream, 0, body);
-  return {
-    bytes: Buffer.concat([headers, data]),
-    dataAt: headers.length,
-    dataBytes: data.length - FRAME_HEADER_BYTES,
-  };
-}
-
-function headerBlockThatIndexes(authority: string): Uint8Array {
-  const fields = [
-    literalField(":path", "/etcdserverpb.KV/Put"),
-    literalField(":authority", authority),
-    literalField("content-type", "application/grpc"),
-    literalField("te", "trailers"),
-  ];
-  for (const field of fields) field[0] = WITH_INDEXING;
-  return Buffer.concat([Uint8Array.of(METHOD_POST, SCHEME_HTTP), ...fields]);
+  return toBinary(PutRequestSchema, create(PutRequestSchema, { key, value }));
 }

@@ -8,7 +8,6 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { WatchRequestSchema } from "../../../src/gen/etcdserverpb/watch_pb.ts";
 import type { HeaderField } from "../../../src/hpack/header-field.ts";
 import { callHeaderBlock, Flag, frame, FrameType } from "../floors/frames.ts";
-import type { Arrivals } from "./arrivals.ts";
 import {
   BareConnection,
   CREDIT_STEP_BYTES,
@@ -16,9 +15,11 @@ import {
   type FrameHandler,
   RST_STREAM,
   statusText,
-} from "./bare-connection.ts";
-import { MessageCutter, PREFIX_BYTES } from "./message-cutter.ts";
-import { nowMicros } from "./put-stamp.ts";
+} from "../load/bare-connection.ts";
+import { prefixed } from "../load/call-template.ts";
+import { MessageCutter } from "../load/message-cutter.ts";
+import { nowMicros } from "../load/now-micros.ts";
+import type { Arrivals } from "./arrivals.ts";
 import { WatchTally } from "./watch-tally.ts";
 
 const STREAM_ID = 1;
@@ -80,11 +81,9 @@ export class WatchStream implements FrameHandler {
     const sentBytes = this.#sentBytes;
     for (; this.#requested < until; this.#requested++) {
       const message = createRequest(this.#plans[this.#requested]!);
-      const prefixed = Buffer.alloc(PREFIX_BYTES + message.length);
-      prefixed.writeUInt32BE(message.length, 1);
-      prefixed.set(message, PREFIX_BYTES);
-      this.#sentBytes += prefixed.length;
-      frames.push(frame(FrameType.data, 0, STREAM_ID, prefixed));
+      const payload = prefixed(message);
+      this.#sentBytes += payload.length;
+      frames.push(frame(FrameType.data, 0, STREAM_ID, payload));
     }
     if (this.#sentBytes > FIRST_WINDOW_BYTES) {
       throw new Error(`${this.#plans.length} watches are too many for a stream: ask for more connections`);

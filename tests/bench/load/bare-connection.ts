@@ -33,6 +33,8 @@ export interface FrameHandler {
   onChunkEnd(): void;
   /** There is credit again for sending. */
   onCredit(): void;
+  /** A stream may send so many bytes of DATA more; who sends little on a stream need not know. */
+  onStreamCredit?(streamId: number, bytes: number): void;
   /** The connection is over, in whatever way; told once, unless it was closed here. */
   onLost(reason: string): void;
 }
@@ -158,13 +160,18 @@ export class BareConnection {
       case FrameType.ping:
         if ((flags & Flag.ack) === 0) this.write(frame(FrameType.ping, Flag.ack, 0, bytes.slice(start, end)));
         break;
-      case FrameType.windowUpdate:
-        if (streamId !== 0) break;
-        this.#sendWindowBytes +=
+      case FrameType.windowUpdate: {
+        const increment =
           bytes[start]! * 2 ** 24 +
           ((bytes[start + 1]! << 16) | (bytes[start + 2]! << 8) | bytes[start + 3]!);
+        if (streamId !== 0) {
+          this.#handler.onStreamCredit?.(streamId, increment);
+          break;
+        }
+        this.#sendWindowBytes += increment;
         this.#handler.onCredit();
         break;
+      }
     }
   }
 }
