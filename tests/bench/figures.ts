@@ -3,7 +3,10 @@
  */
 import { ratiosOf, type RoundFigures, type Spread, spreadOf } from "./spread.ts";
 
-/** What is told of a contender in a measurement, with its unit; `Cpu` is processor time of one operation. */
+/**
+ * What is told of a contender in a measurement, with its unit; `Cpu` is processor time of one operation.
+ * `upstreamCallsShare` is how many calls (of heartbeats: messages) reached etcd for one of the clients'.
+ */
 export type Quantity =
   | "operationsPerSecond"
   | "p50Micros"
@@ -16,6 +19,8 @@ export type Quantity =
   | "bytesPerWatcher"
   | "createSeconds"
   | "upstreamWatches"
+  | "upstreamCallsShare"
+  | "upstreamStreams"
   | "missingPercent"
   | "startMs";
 

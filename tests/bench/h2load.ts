@@ -35,6 +35,8 @@ export interface GrpcLoad {
 export interface H2loadResult {
   readonly requests: number;
   readonly elapsedSeconds: number;
+  /** Processor time of h2load for each request. Once it fills a core, the rate is h2load's own. */
+  readonly clientCpuMicros: number;
 }
 
 /**
@@ -49,12 +51,14 @@ export async function runH2load(
   requests: number,
   answerSize: () => Promise<AnswerSize>,
 ): Promise<H2loadResult> {
-  const { summaries } = await runAll(address, load, requests, undefined);
+  const { summaries, cpuMicros } = await runAll(address, load, requests, undefined);
   const expected = await answerSize();
   for (const summary of summaries) checkAnswers(summary, expected);
+  const answered = summaries.reduce((sum, summary) => sum + summary.requests, 0);
   return {
-    requests: summaries.reduce((sum, summary) => sum + summary.requests, 0),
+    requests: answered,
     elapsedSeconds: Math.max(...summaries.map((summary) => summary.elapsedSeconds)),
+    clientCpuMicros: cpuMicros / answered,
   };
 }
 
@@ -79,6 +83,8 @@ export async function measureLatency(
 interface Finished {
   readonly summaries: readonly H2loadSummary[];
   readonly logs: readonly string[];
+  /** Processor time of all processes. */
+  readonly cpuMicros: number;
 }
 
 async function runAll(
@@ -91,7 +97,7 @@ async function runAll(
   const logFiles = logFile === undefined ? [] : load.bodyFiles.map((_, index) => `${logFile}.${index}`);
   const runs = load.bodyFiles.map(async (bodyFile, index) => {
     const log = logFiles[index];
-    const { code, stdout, stderr } = await runCommand([
+    const { code, stdout, stderr, cpuMicros } = await runCommand([
       "h2load",
       `--requests=${Math.max(connections, Math.round(requests / load.bodyFiles.length))}`,
       `--clients=${connections}`,
@@ -104,11 +110,15 @@ async function runAll(
       `http://${address}${load.path}`,
     ]);
     if (code !== 0) throw new Error(`h2load ended with status ${code}:\n${stdout}${stderr}`);
-    return parseH2loadSummary(stdout);
+    return { summary: parseH2loadSummary(stdout), cpuMicros };
   });
   try {
-    const summaries = await Promise.all(runs);
-    return { summaries, logs: logFiles.map((file) => readFileSync(file, "latin1")) };
+    const ended = await Promise.all(runs);
+    return {
+      summaries: ended.map(({ summary }) => summary),
+      logs: logFiles.map((file) => readFileSync(file, "latin1")),
+      cpuMicros: ended.reduce((sum, { cpuMicros }) => sum + cpuMicros, 0),
+    };
   } finally {
     for (const file of logFiles) rmSync(file, { force: true });
   }

@@ -14,7 +14,15 @@ afterAll(() => etcd.dispose());
 
 function run(...flags: readonly string[]): Promise<CommandResult> {
   const address = `--address=${etcd.member(0).endpoint}`;
-  return runCommand([process.execPath, program, address, "--keys=50", "--calls=2000", ...flags]);
+  return runCommand([
+    process.execPath,
+    program,
+    address,
+    "--keys=50",
+    "--calls=2000",
+    "--warm-up=100",
+    ...flags,
+  ]);
 }
 
 describe("the clients, at etcd itself,", () => {

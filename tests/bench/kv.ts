@@ -1,5 +1,6 @@
 /**
- * The measurements of grpc-proxy: unary calls by h2load, through each proxy and past it.
+ * The measurements of grpc-proxy: unary calls, through each proxy and past it. h2load repeats one call; the mix of
+ * reads and puts over many keys comes from `programs/kv-clients.ts`.
  *
  * An answer's expected size is that of etcd's own answer to the same request, asked for right before and right
  * after the load: a put's answer grows with the store's revision.
@@ -12,9 +13,13 @@ import {
   toBinary,
 } from "@bufbuild/protobuf";
 import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { KV } from "../../src/gen/etcdserverpb/kv_pb.ts";
+import { runCommand } from "../harness/child-process.ts";
 import { type GrpcClient, methodPath } from "../harness/grpc-client.ts";
 import { type GrpcLoad, type H2loadShape, measureLatency, runH2load } from "./h2load.ts";
+import type { KvFigures } from "./kv-load/kv-figures.ts";
+import { MemberMetrics } from "./load/member-metrics.ts";
 import type { Contender, Measurement } from "./measurement.ts";
 import type { Part } from "./options.ts";
 import type { Stage } from "./stage.ts";
@@ -103,10 +108,17 @@ interface CallMeasurement {
   readonly call: RepeatedCall;
   readonly shape: H2loadShape;
   readonly contenders: readonly Contender[];
+  /** Whether the calls that reach etcd are told for each of the clients'. */
+  readonly countUpstream?: boolean;
+}
+
+/** Range calls that etcd was sent. */
+async function rangesAtEtcd(stage: Stage): Promise<number> {
+  return (await MemberMetrics.read(stage.etcdAddress)).callsStarted("Range");
 }
 
 function callMeasurement(stage: Stage, client: GrpcClient, plan: CallMeasurement): Measurement {
-  const { id, title, part, call, shape, contenders } = plan;
+  const { id, title, part, call, shape, contenders, countUpstream = false } = plan;
   const load: GrpcLoad = { path: call.path, bodyFiles: call.writeBodies(stage.folder.file(id)), shape };
   return {
     id,
@@ -118,14 +130,69 @@ function callMeasurement(stage: Stage, client: GrpcClient, plan: CallMeasurement
     firstOperations: FIRST_REQUESTS,
     async run({ address, answerBytes }, operations) {
       const minBytes = answerBytes ?? (await call.answerBytes(client));
-      const { requests, elapsedSeconds } = await runH2load(address, load, operations, async () => ({
-        minBytes,
-        maxBytes: answerBytes ?? (await call.answerBytes(client)),
-      }));
-      return { operations: requests, elapsedSeconds };
+      const { requests, elapsedSeconds, clientCpuMicros } = await runH2load(
+        address,
+        load,
+        operations,
+        async () => ({
+          minBytes,
+          maxBytes: answerBytes ?? (await call.answerBytes(client)),
+        }),
+      );
+      return { operations: requests, elapsedSeconds, told: { clientCpuMicros } };
     },
+    ...(countUpstream ? { upstreamCalls: () => rangesAtEtcd(stage) } : {}),
     latency: ({ address }, operations) =>
       measureLatency(address, load, operations, stage.folder.file(`${id}.log`)),
+  };
+}
+
+const KV_CLIENTS = join(import.meta.dir, "programs", "kv-clients.ts");
+const ZIPF_KEYS = 1000;
+/** So many take a program from its first call to its usual speed. */
+const ZIPF_WARM_UP_CALLS = 20_000;
+
+async function runKvClients(contender: Contender, flags: readonly string[]): Promise<KvFigures> {
+  const command = [process.execPath, KV_CLIENTS, "--json", `--address=${contender.address}`];
+  const { code, stdout, stderr } = await runCommand([
+    ...command,
+    `--keys=${ZIPF_KEYS}`,
+    `--value-bytes=${PUT_VALUE_BYTES}`,
+    ...flags,
+  ]);
+  if (code !== 0) throw new Error(stderr.trim() || `the clients ended with status ${code}`);
+  return JSON.parse(stdout) as KvFigures;
+}
+
+function zipfMeasurement(
+  stage: Stage,
+  reads: "linearizable" | "serializable",
+  contenders: readonly Contender[],
+): Measurement {
+  return {
+    id: `zipf-${reads}`,
+    title: `grpc-proxy: 90 % ${reads} Range, 10 % Put, of ${ZIPF_KEYS} keys by Zipf's law`,
+    part: "kv",
+    operation: "request",
+    contenders,
+    serverPid: stage.etcdPid,
+    firstOperations: FIRST_REQUESTS,
+    async run(contender, operations) {
+      const {
+        calls,
+        elapsedSeconds,
+        reads: _,
+        ...told
+      } = await runKvClients(contender, [
+        `--etcd=${stage.etcdAddress}`,
+        `--etcd-pid=${stage.etcdPid}`,
+        ...(contender.pid === undefined ? [] : [`--pid=${contender.pid}`]),
+        `--reads=${reads}`,
+        `--warm-up=${ZIPF_WARM_UP_CALLS}`,
+        `--calls=${Math.round(operations)}`,
+      ]);
+      return { operations: calls, elapsedSeconds, told };
+    },
   };
 }
 
@@ -150,6 +217,7 @@ export async function kvMeasurements(stage: Stage, client: GrpcClient): Promise<
       call: rangeOne,
       shape: FULL_LOAD,
       contenders: [...proxies, rangeFloor],
+      countUpstream: true,
     },
     {
       id: "range-distinct",
@@ -164,6 +232,7 @@ export async function kvMeasurements(stage: Stage, client: GrpcClient): Promise<
       call: rangeSerializable,
       shape: FULL_LOAD,
       contenders: [...proxies, rangeFloor, cachedFloor],
+      countUpstream: true,
     },
     {
       id: "put",
@@ -173,7 +242,13 @@ export async function kvMeasurements(stage: Stage, client: GrpcClient): Promise<
       contenders: [...proxies, putFloor],
     },
   ];
-  return plans.map((plan) => callMeasurement(stage, client, { ...plan, part: "kv" }));
+  // Every key is there before the first read.
+  await runKvClients(stage.direct, ["--fill", "--calls=1"]);
+  return [
+    ...plans.map((plan) => callMeasurement(stage, client, { ...plan, part: "kv" })),
+    zipfMeasurement(stage, "linearizable", proxies),
+    zipfMeasurement(stage, "serializable", proxies),
+  ];
 }
 
 /** The measurements of calls through TCP proxies, whose contenders stand in front of etcd. */

@@ -1,13 +1,14 @@
 /**
  * A load that is put on several contenders in turn, so that they can be compared.
  *
- * An operation is a request, a connection, a gigabyte (10^9 bytes), an event delivered to a watch, or the creation
- * of a watch.
+ * An operation is a request, a connection, a gigabyte (10^9 bytes), an event delivered to a watch, the creation of a
+ * watch, or a heartbeat that keeps a lease alive.
  */
+import type { Quantity } from "./figures.ts";
 import type { Latency } from "./h2load-output.ts";
 import type { Part } from "./options.ts";
 
-export type Operation = "request" | "connection" | "GB" | "event" | "watch";
+export type Operation = "request" | "connection" | "GB" | "event" | "watch" | "heartbeat";
 
 /** Who is measured: nothing in between, etcd's own proxy, this project's, and what they are held against. */
 export type ContenderName = "direct" | "etcd" | "ours" | "haproxy" | "floor" | "cached floor";
@@ -28,6 +29,8 @@ export interface LoadResult {
   readonly elapsedSeconds: number;
   /** Of single operations; absent where they are not told apart. */
   readonly latency?: Latency;
+  /** What the load's own program measured; it goes before what was measured around its run. */
+  readonly told?: Readonly<Partial<Record<Quantity, number | undefined>>>;
 }
 
 /** What a table of figures tells of a measurement. */
@@ -47,6 +50,8 @@ export interface Measurement extends Measured {
   readonly firstOperations: number;
   /** Puts the load on a contender. @throws Error when anything but the right answers came back. */
   run(contender: Contender, operations: number): Promise<LoadResult>;
+  /** How many calls the server was sent until now, where that is told for each operation. */
+  upstreamCalls?(): Promise<number>;
   /** Latencies, where they take a run of their own. */
   latency?(contender: Contender, operations: number): Promise<Latency>;
 }

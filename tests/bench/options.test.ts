@@ -5,7 +5,7 @@ test("without options everything is measured in five rounds", () => {
   expect(parseOptions([])).toEqual({
     rounds: 5,
     seconds: 2.5,
-    parts: ["kv", "watch", "gateway", "idle"],
+    parts: ["kv", "watch", "lease", "gateway", "idle"],
     jsonFile: "bench-results.json",
     strict: false,
   });
@@ -26,7 +26,7 @@ test.each([
   ["--rounds", "0"],
   ["--rounds", "1.5"],
   ["--seconds", "soon"],
-  ["--only", "lease"],
+  ["--only", "auth"],
   ["--fast", ""],
 ])("%s %s is refused by its name", (name, value) => {
   expect(() => parseOptions([name, value])).toThrow(name);

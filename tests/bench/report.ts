@@ -13,6 +13,8 @@ const KIB = 1024;
 /** Bits in a gigabyte, in gigabits. */
 const GBIT_PER_GB = 8;
 
+const MICROS_PER_SECOND = 1_000_000;
+
 /** How a rate and a cost are told for an operation. */
 interface Scale {
   readonly rateUnit: string;
@@ -26,6 +28,7 @@ const scales: Readonly<Record<Operation, Scale>> = {
   connection: { rateUnit: "connections/s", rateFactor: 1, cpuUnit: "µs/connection", cpuFactor: 1 },
   event: { rateUnit: "events/s", rateFactor: 1, cpuUnit: "µs/event", cpuFactor: 1 },
   watch: { rateUnit: "watches/s", rateFactor: 1, cpuUnit: "µs/watch", cpuFactor: 1 },
+  heartbeat: { rateUnit: "heartbeats/s", rateFactor: 1, cpuUnit: "µs/heartbeat", cpuFactor: 1 },
   GB: { rateUnit: "Gbit/s", rateFactor: GBIT_PER_GB, cpuUnit: "ms/GB", cpuFactor: 1e-3 },
 };
 
@@ -38,6 +41,19 @@ function withRange(spread: Spread | undefined, factor = 1): string {
 
 function median(spread: Spread | undefined, factor: number): string {
   return spread === undefined ? "" : short(spread.median * factor);
+}
+
+/**
+ * How many cores the clients, the proxy and the server kept busy, "0.98 + 0.85 + 0.12": who was the bottleneck. A
+ * load program runs on one core; when it fills that, the rate is its own and no longer the proxy's.
+ */
+function busyCores(figures: Figures, measurement: string, contender: string): string {
+  const rate = figures.spread(measurement, contender, "operationsPerSecond");
+  if (rate === undefined) return "";
+  const cores = (["clientCpuMicros", "proxyCpuMicros", "serverCpuMicros"] as const)
+    .map((quantity) => figures.spread(measurement, contender, quantity))
+    .map((cpu) => (cpu === undefined ? "–" : ((cpu.median * rate.median) / MICROS_PER_SECOND).toFixed(2)));
+  return cores.join(" + ");
 }
 
 /** The table of one measurement. */
@@ -56,6 +72,9 @@ export function measurementTable(measurement: Measured, figures: Figures): strin
       median(figure("proxyCpuMicros"), cpuFactor),
       median(figure("serverCpuMicros"), cpuFactor),
       median(figure("clientCpuMicros"), cpuFactor),
+      busyCores(figures, measurement.id, name),
+      median(figure("upstreamCallsShare"), 1),
+      median(figure("upstreamStreams"), 1),
       median(figure("upstreamWatches"), 1),
       median(figure("missingPercent"), 1),
       ratio("direct", "operationsPerSecond"),
@@ -71,6 +90,9 @@ export function measurementTable(measurement: Measured, figures: Figures): strin
     `proxy ${cpuUnit}`,
     `server ${cpuUnit}`,
     `clients ${cpuUnit}`,
+    "cores clients + proxy + server",
+    `at etcd/${measurement.operation}`,
+    "streams at etcd",
     "watches at etcd",
     "% missing",
     "× direct",
@@ -118,6 +140,7 @@ const absoluteUnits: Partial<Record<Quantity, Unit>> = {
   bytesPerConnection: { unit: "KiB", factor: 1 / KIB },
   startMs: { unit: "ms", factor: 1 },
   createSeconds: { unit: "s", factor: 1 },
+  missingPercent: { unit: "%", factor: 1 },
 };
 
 /** The table of targets. */
@@ -130,7 +153,7 @@ export function verdictTable(verdicts: readonly Verdict[]): string[] {
     return [
       target.title,
       withRange(value, factor),
-      `${wanted} ${unit}`,
+      `${wanted} ${unit}`.trimEnd(),
       close ? `${outcome}, close` : outcome,
     ];
   });

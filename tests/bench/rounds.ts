@@ -84,6 +84,7 @@ async function measure(
 ): Promise<void> {
   const add = (quantity: Quantity, value: number): void =>
     figures.add(measurement.id, contender.name, quantity, round, value);
+  const callsBefore = await measurement.upstreamCalls?.();
   const serverBefore = cpuMicros(measurement.serverPid);
   const proxyBefore = contender.pid === undefined ? undefined : cpuMicros(contender.pid);
   const result = await measurement.run(contender, operations);
@@ -91,7 +92,14 @@ async function measure(
     add("proxyCpuMicros", (cpuMicros(contender.pid) - proxyBefore) / result.operations);
   }
   add("serverCpuMicros", (cpuMicros(measurement.serverPid) - serverBefore) / result.operations);
+  const callsAfter = await measurement.upstreamCalls?.();
+  if (callsBefore !== undefined && callsAfter !== undefined) {
+    add("upstreamCallsShare", (callsAfter - callsBefore) / result.operations);
+  }
   add("operationsPerSecond", result.operations / result.elapsedSeconds);
+  for (const [quantity, value] of Object.entries(result.told ?? {})) {
+    if (value !== undefined) add(quantity as Quantity, value);
+  }
   const latency = (await measurement.latency?.(contender, operations * LATENCY_SHARE)) ?? result.latency;
   if (latency === undefined) return;
   add("p50Micros", latency.p50Micros);

@@ -1,7 +1,7 @@
 /**
  * What etcdproxy has to reach, as data: each target is a quantity of ours, or its multiple of another
- * contender's, and a bound. The names are those of the measurements in `kv.ts`, `watch.ts`, `gateway.ts` and
- * `idle.ts`.
+ * contender's, and a bound. The names are those of the measurements in `kv.ts`, `watch.ts`, `lease.ts`,
+ * `gateway.ts` and `idle.ts`.
  */
 import type { Quantity } from "./figures.ts";
 import type { ContenderName } from "./measurement.ts";
@@ -18,6 +18,34 @@ export interface Target {
 const KIB = 1024;
 
 export const targets: readonly Target[] = [
+  {
+    title: "serializable reads of one key, to etcd's grpc-proxy",
+    measurement: "range-serializable",
+    quantity: "operationsPerSecond",
+    against: "etcd",
+    bound: { atLeast: 2.5 },
+  },
+  {
+    title: "CPU of a serializable read of one key, to etcd's grpc-proxy",
+    measurement: "range-serializable",
+    quantity: "proxyCpuMicros",
+    against: "etcd",
+    bound: { atMost: 1 / 6 },
+  },
+  {
+    title: "reads of one key, to etcd direct",
+    measurement: "range-one",
+    quantity: "operationsPerSecond",
+    against: "direct",
+    bound: { atLeast: 2.5 },
+  },
+  {
+    title: "reads of one key, to etcd's grpc-proxy",
+    measurement: "range-one",
+    quantity: "operationsPerSecond",
+    against: "etcd",
+    bound: { atLeast: 8 },
+  },
   {
     title: "reads of distinct keys, to etcd's grpc-proxy",
     measurement: "range-distinct",
@@ -61,6 +89,25 @@ export const targets: readonly Target[] = [
     bound: { atMost: 0.2 },
   },
   ...watchTargets(),
+  {
+    title: "5000 leases: CPU of a heartbeat, to etcd's grpc-proxy",
+    measurement: "lease-paced",
+    quantity: "proxyCpuMicros",
+    against: "etcd",
+    bound: { atMost: 1 / 3 },
+  },
+  {
+    title: "5000 leases: heartbeats that are not answered, in percent",
+    measurement: "lease-paced",
+    quantity: "missingPercent",
+    bound: { atMost: 0 },
+  },
+  {
+    title: "5000 leases: LeaseKeepAlive streams open at etcd",
+    measurement: "lease-paced",
+    quantity: "upstreamStreams",
+    bound: { atMost: 1 },
+  },
   {
     title: "gateway: bulk download on one connection, to etcd's gateway",
     measurement: "download",

@@ -32,6 +32,8 @@ export interface CommandResult {
   readonly stderr: string;
   /** Exit status; 128 and the signal's number when a signal ended it. */
   readonly code: number;
+  /** Processor time that it took, user and system, in microseconds. */
+  readonly cpuMicros: number;
 }
 
 const live = new Set<{ kill(signal: NodeJS.Signals): void }>();
@@ -106,7 +108,8 @@ export async function runCommand(
   clearTimeout(timer);
   if (late)
     throw new Error(`${command.join(" ")} ran longer than ${deadlineMs} ms; it wrote:\n${stdout}${stderr}`);
-  return { stdout, stderr, code };
+  const cpuMicros = Number(child.resourceUsage()?.cpuTime.total ?? 0);
+  return { stdout, stderr, code, cpuMicros };
 }
 
 /** Whether a process runs: one that has ended and waits for its parent to notice (a zombie) does not. */

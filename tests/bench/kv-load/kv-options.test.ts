@@ -5,6 +5,7 @@ test("without options 128 calls are in flight at etcd itself, nine reads to a pu
   expect(parseKvOptions([])).toEqual({
     address: "127.0.0.1:2379",
     calls: 200_000,
+    warmUpCalls: 20_000,
     connections: 8,
     inFlight: 16,
     keys: 1000,

@@ -10,6 +10,8 @@ export interface KvOptions extends SessionPlan, CpuSubjects {
   /** `host:port` of etcd, whose count of calls is told; absent where it is not. */
   readonly etcdAddress?: string;
   readonly calls: number;
+  /** Calls before the load, which are not measured. */
+  readonly warmUpCalls: number;
   /** Whether every key is put before the load. */
   readonly fill: boolean;
   readonly json: boolean;
@@ -25,6 +27,7 @@ export function parseKvOptions(words: readonly string[]): KvOptions {
       pid: { type: "string" },
       "etcd-pid": { type: "string" },
       calls: { type: "string", default: "200000" },
+      "warm-up": { type: "string", default: "20000" },
       connections: { type: "string", default: "8" },
       "in-flight": { type: "string", default: "16" },
       keys: { type: "string", default: "1000" },
@@ -44,6 +47,7 @@ export function parseKvOptions(words: readonly string[]): KvOptions {
     ...(values.pid === undefined ? {} : { proxyPid: wholeNumber("pid", values.pid, 1) }),
     ...(values["etcd-pid"] === undefined ? {} : { etcdPid: wholeNumber("etcd-pid", values["etcd-pid"], 1) }),
     calls: wholeNumber("calls", values.calls, 1),
+    warmUpCalls: wholeNumber("warm-up", values["warm-up"], 0),
     connections: wholeNumber("connections", values.connections, 1),
     inFlight: wholeNumber("in-flight", values["in-flight"], 1),
     keys: wholeNumber("keys", values.keys, 1),

@@ -9,7 +9,7 @@
  *   bun tests/bench/programs/kv-clients.ts --address 127.0.0.1:23790 --etcd 127.0.0.1:2379 --pid 1234 --fill
  *
  *   --fill                             puts every key before the load
- *   --calls 200000                     how many calls are made in all
+ *   --calls 200000  --warm-up 20000    how many calls are measured, and how many come before
  *   --reads linearizable|serializable
  *   --connections 8  --in-flight 16    connections, and calls in flight on each
  *   --keys 1000  --exponent 0.99       how many keys, and how unequal they are
@@ -30,6 +30,7 @@ async function run(options: KvOptions): Promise<KvFigures> {
     etcdAddress === undefined ? undefined : (await MemberMetrics.read(etcdAddress)).callsStarted("Range");
   using session = await KvSession.open(options);
   if (options.fill) await session.fill();
+  if (options.warmUpCalls > 0) await session.load(options.warmUpCalls);
   const rangesBefore = await rangesAtEtcd();
   const before = readCpu(options);
   const { calls, reads, elapsedSeconds, latencies } = await session.load(options.calls);
