@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { type Call, CallMix, type CallSource, type MixPlan } from "./call-mix.ts";
+import type { Call, CallSource } from "../load/unary-connection.ts";
+import { CallMix, type MixPlan } from "./call-mix.ts";
 
 const plan: MixPlan = {
   keys: 100,

@@ -7,6 +7,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { KV } from "../../../src/gen/etcdserverpb/kv_pb.ts";
 import { CallTemplate } from "../load/call-template.ts";
 import { indexedHeaders } from "../load/indexed-headers.ts";
+import { type Call, type CallSource, listedCalls } from "../load/unary-connection.ts";
 import { SeededRandom } from "./seeded-random.ts";
 import { ZipfChoice } from "./zipf-choice.ts";
 
@@ -20,18 +21,6 @@ export interface MixPlan {
   readonly valueBytes: number;
   readonly serializable: boolean;
   readonly seed: number;
-}
-
-export interface Call {
-  readonly template: CallTemplate;
-  /** The key that the answer must hold; null where any message will do. */
-  readonly readKey: Uint8Array | null;
-}
-
-/** Where connections get their calls from. */
-export interface CallSource {
-  /** The next call; null when there is none left. */
-  next(): Call | null;
 }
 
 export class CallMix {
@@ -73,8 +62,7 @@ export class CallMix {
 
   /** A put of every key. */
   everyPut(): CallSource {
-    let at = 0;
-    return { next: () => this.#puts[at++] ?? null };
+    return listedCalls(this.#puts);
   }
 
   /** `calls` in all, each a put or a read by chance, of a key by chance. */

@@ -12,10 +12,10 @@ import {
   FrameType,
   literalField,
 } from "../floors/frames.ts";
-import { prefixed } from "../load/call-template.ts";
-import { LatencyHistogram } from "../load/latency-histogram.ts";
-import { CallMix } from "./call-mix.ts";
-import { type CallTally, KvConnection } from "./kv-connection.ts";
+import { prefixed } from "./call-template.ts";
+import { LatencyHistogram } from "./latency-histogram.ts";
+import { CallMix } from "../kv-load/call-mix.ts";
+import { type CallTally, UnaryConnection } from "./unary-connection.ts";
 
 const key = new TextEncoder().encode("bench/zipf/000000");
 
@@ -88,7 +88,7 @@ async function outcomeOf(answer: Answer, calls: number, answersBefore = Infinity
   });
   const tally: CallTally = { calls: 0, reads: 0, latencies: new LatencyHistogram() };
   const { promise, resolve } = Promise.withResolvers<string | undefined>();
-  const connection: KvConnection = await KvConnection.open(address, 4, tally, () => {
+  const connection: UnaryConnection = await UnaryConnection.open(address, 4, tally, () => {
     try {
       if (connection.idle) resolve(undefined);
     } catch (error) {

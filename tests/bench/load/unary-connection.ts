@@ -6,11 +6,11 @@
  * else is the connection's failure, and then it sends no more.
  */
 import type { HeaderField } from "../../../src/hpack/header-field.ts";
-import { BareConnection, type FrameHandler, RST_STREAM, statusText } from "../load/bare-connection.ts";
-import type { LatencyHistogram } from "../load/latency-histogram.ts";
-import { MessageCutter, PREFIX_BYTES } from "../load/message-cutter.ts";
-import { nowMicros } from "../load/now-micros.ts";
-import type { Call, CallSource } from "./call-mix.ts";
+import { BareConnection, type FrameHandler, RST_STREAM, statusText } from "./bare-connection.ts";
+import type { LatencyHistogram } from "./latency-histogram.ts";
+import { MessageCutter, PREFIX_BYTES } from "./message-cutter.ts";
+import { nowMicros } from "./now-micros.ts";
+import type { CallTemplate } from "./call-template.ts";
 import { holdsKey } from "./range-answer.ts";
 
 const FIRST_STREAM_ID = 1;
@@ -18,6 +18,24 @@ const FIRST_STREAM_ID = 1;
 const OUT_BYTES = 1 << 16;
 /** Places for calls, many more than are in flight: a stream's number tells its place. A power of two. */
 const PLACES = 1024;
+
+export interface Call {
+  readonly template: CallTemplate;
+  /** The key that the answer must hold; null where any message will do. */
+  readonly readKey: Uint8Array | null;
+}
+
+/** Where connections get their calls from. */
+export interface CallSource {
+  /** The next call; null when there is none left. */
+  next(): Call | null;
+}
+
+/** `calls`, one after the other. */
+export function listedCalls(calls: readonly Call[]): CallSource {
+  let at = 0;
+  return { next: () => calls[at++] ?? null };
+}
 
 /** What all connections of a load count together. */
 export interface CallTally {
@@ -38,7 +56,7 @@ interface Place {
   cutter: MessageCutter | null;
 }
 
-export class KvConnection implements FrameHandler {
+export class UnaryConnection implements FrameHandler {
   readonly #tally: CallTally;
   readonly #inFlightMax: number;
   readonly #onIdle: () => void;
@@ -78,10 +96,10 @@ export class KvConnection implements FrameHandler {
     inFlightMax: number,
     tally: CallTally,
     onIdle: () => void,
-  ): Promise<KvConnection> {
+  ): Promise<UnaryConnection> {
     if (inFlightMax > PLACES / 2)
       throw new Error(`${inFlightMax} calls in flight are more than can be told apart`);
-    const connection = new KvConnection(tally, inFlightMax, onIdle);
+    const connection = new UnaryConnection(tally, inFlightMax, onIdle);
     connection.#connection = await BareConnection.open(address, connection);
     return connection;
   }
