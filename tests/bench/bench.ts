@@ -12,6 +12,7 @@ import { Figures } from "./figures.ts";
 import { gatewayMeasurements } from "./gateway.ts";
 import { measureIdle } from "./idle.ts";
 import { compact, kvMeasurements, putReadKeys } from "./kv.ts";
+import { leaseMeasurements, measureLease } from "./lease.ts";
 import type { Measured } from "./measurement.ts";
 import { type BenchOptions, parseOptions, USAGE } from "./options.ts";
 import { idleTable, measurementTable, verdictTable } from "./report.ts";
@@ -77,10 +78,16 @@ async function measureAll(options: BenchOptions, signal: AbortSignal): Promise<O
   await runRounds({ measurements, rounds, seconds, figures, signal, progress, failed, afterRound });
   const watch = options.parts.includes("watch");
   if (watch) await measureWatch({ stage, rounds, seconds, figures, signal, progress, failed, afterRound });
+  const lease = options.parts.includes("lease");
+  if (lease) await measureLease({ stage, rounds, seconds, figures, signal, progress, failed, afterRound });
   if (options.parts.includes("idle")) await measureIdle({ stage, rounds, figures, signal, progress, failed });
 
   const verdicts = targets.map((target) => judge(target, figures));
-  const measured = [...measurements, ...(watch ? watchMeasurements : [])];
+  const measured = [
+    ...measurements,
+    ...(watch ? watchMeasurements : []),
+    ...(lease ? leaseMeasurements : []),
+  ];
   return { options, versions: used, measurements: measured, figures, verdicts, failures };
 }
 
