@@ -5,7 +5,8 @@ import { ratiosOf, type RoundFigures, type Spread, spreadOf } from "./spread.ts"
 
 /**
  * What is told of a contender in a measurement, with its unit; `Cpu` is processor time of one operation.
- * `upstreamCallsShare` is how many calls (of heartbeats: messages) reached etcd for one of the clients'.
+ * `upstreamCallsShare` is how many calls reached etcd for one of the clients': Range calls for a read where calls are
+ * mixed, messages for a heartbeat.
  */
 export type Quantity =
   | "operationsPerSecond"
