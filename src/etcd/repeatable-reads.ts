@@ -2,24 +2,25 @@
  * Which calls may be sent again when the connection was lost before their answer: those that change nothing
  * (architecture §4, "Endpoints and retries").
  */
-import { fromBinary } from "@bufbuild/protobuf";
+import { type DescMethod, fromBinary } from "@bufbuild/protobuf";
 import { Cluster } from "../gen/etcdserverpb/cluster_pb.ts";
 import { KV, type RequestOp, TxnRequestSchema } from "../gen/etcdserverpb/kv_pb.ts";
 import { Lease } from "../gen/etcdserverpb/lease_pb.ts";
 import { Maintenance } from "../gen/etcdserverpb/maintenance_pb.ts";
 import { methodPath } from "./services.ts";
 
-const READ_PATHS = new Set(
-  [
-    KV.method.range,
-    KV.method.rangeStream,
-    Lease.method.leaseTimeToLive,
-    Lease.method.leaseLeases,
-    Cluster.method.memberList,
-    Maintenance.method.status,
-    Maintenance.method.hashKV,
-  ].map(methodPath),
-);
+/** Methods that read, whatever is asked. */
+export const READ_METHODS: ReadonlySet<DescMethod> = new Set<DescMethod>([
+  KV.method.range,
+  KV.method.rangeStream,
+  Lease.method.leaseTimeToLive,
+  Lease.method.leaseLeases,
+  Cluster.method.memberList,
+  Maintenance.method.status,
+  Maintenance.method.hashKV,
+]);
+
+const READ_PATHS = new Set([...READ_METHODS].map(methodPath));
 
 const TXN_PATH = methodPath(KV.method.txn);
 

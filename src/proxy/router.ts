@@ -9,6 +9,7 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import { createConnectRouter } from "@connectrpc/connect";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { compressionGzip } from "@connectrpc/connect-node";
+import { READ_METHODS } from "../etcd/repeatable-reads.ts";
 import { methodPath, SERVICES } from "../etcd/services.ts";
 import { KV } from "../gen/etcdserverpb/kv_pb.ts";
 import { Watch } from "../gen/etcdserverpb/watch_pb.ts";
@@ -31,6 +32,7 @@ type Lane =
   | { readonly kind: "stream"; readonly effects: AnswerEffects | null }
   | { readonly kind: "range"; readonly hub: KvHub }
   | { readonly kind: "txn"; readonly hub: KvHub }
+  | { readonly kind: "other read"; readonly hub: KvHub }
   | { readonly kind: "watch"; readonly hub: WatchHub }
   | { readonly kind: "typed"; readonly handler: UniversalHandler };
 
@@ -97,6 +99,9 @@ export class Router {
       case "txn":
         lane.hub.serveTxn(call);
         break;
+      case "other read":
+        lane.hub.serveOtherRead(call);
+        break;
       case "watch":
         lane.hub.serve(call);
         break;
@@ -119,6 +124,9 @@ export class Router {
     if (method === Watch.method.watch && watch !== null) return { kind: "watch", hub: watch };
     if (method === KV.method.range && kv !== null) return { kind: "range", hub: kv };
     if (method === KV.method.txn && kv !== null) return { kind: "txn", hub: kv };
+    if (method.methodKind === "unary" && READ_METHODS.has(method) && kv !== null) {
+      return { kind: "other read", hub: kv };
+    }
     const effects = kv?.effectsOf(method) ?? null;
     switch (method.methodKind) {
       case "unary":

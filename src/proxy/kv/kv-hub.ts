@@ -1,8 +1,8 @@
 /**
  * Clients' reads of keys: cached, shared, and protected from the writes that make them old.
  *
- * Stands between the router and the channel for Range and Txn, and tells of every other call what it does to the cache
- * (`effectsOf`). Puts the parts together: `read-call` is a client's call, `shared-reads` what is asked of members,
+ * Stands between the router and the channel for Range, Txn and the other methods that read, and tells of every
+ * other call what it does to the cache (`effectsOf`). Puts the parts together: `read-call` is a client's call, `shared-reads` what is asked of members,
  * `read-cache` what is remembered.
  */
 import type { DescMethod } from "@bufbuild/protobuf";
@@ -72,6 +72,7 @@ export class KvHub {
   readonly #largeAnswers = new WeakMap<Answer, LargeAnswer>();
   readonly #ranges: ReadCallOwner;
   readonly #transactions: ReadCallOwner;
+  readonly #otherReads: ReadCallOwner;
   #tidyPlanned = false;
 
   constructor(options: KvHubOptions) {
@@ -103,6 +104,7 @@ export class KvHub {
     };
     this.#ranges = { ...shared, onRequest: (call) => this.#onRange(call) };
     this.#transactions = { ...shared, onRequest: (call) => this.#onTxn(call) };
+    this.#otherReads = { ...shared, onRequest: (call) => this.#onOtherRead(call) };
   }
 
   /** What has been counted up to now. */
@@ -122,6 +124,11 @@ export class KvHub {
   /** Serves a client's Txn call. */
   serveTxn(call: ServerCall): void {
     new ReadCall(call, this.#transactions);
+  }
+
+  /** Serves a client's call of another method that reads, such as LeaseTimeToLive: it is shared, too. */
+  serveOtherRead(call: ServerCall): void {
+    new ReadCall(call, this.#otherReads);
   }
 
   /** What calls of a method do to the cache; null for nothing. `method` undefined: nobody knows it. */
@@ -172,9 +179,20 @@ export class KvHub {
       this.#forward(call, this.#effects?.of("txn") ?? null);
       return;
     }
-    const text = latin1Text(bytes, start + MESSAGE_PREFIX_BYTES, end);
-    // Whether all of its ranges are serializable nobody has looked: it proves nothing.
-    this.#ask(call, { table: scope.transactions, text, cached: null, linearizable: false });
+    this.#askUnkept(call, scope);
+  }
+
+  #onOtherRead(call: ReadCall): void {
+    const scope = this.#scopeOf(call);
+    if (scope === null) this.#forward(call, null);
+    else this.#askUnkept(call, scope);
+  }
+
+  /** Shares a read whose answer is not kept. */
+  #askUnkept(call: ReadCall, { others }: ReadScope): void {
+    const { bytes, start, end } = call.request;
+    const text = `${call.call.head.path} ${latin1Text(bytes, start + MESSAGE_PREFIX_BYTES, end)}`;
+    this.#ask(call, { table: others, text, cached: null, linearizable: false });
   }
 
   #ask(call: ReadCall, question: Question): void {

@@ -9,10 +9,11 @@ import type { CachedReadTable } from "./cached-read.ts";
 import type { SharedReadTable } from "./shared-read.ts";
 
 export class ReadScope {
-  /** Reads at members by the text of their requests. */
+  /** Ranges at members by the text of their requests. */
   readonly linearizable: SharedReadTable = new Map();
   readonly serializable: SharedReadTable = new Map();
-  readonly transactions: SharedReadTable = new Map();
+  /** Other reads at members by path and request. */
+  readonly others: SharedReadTable = new Map();
   readonly cached: CachedReadTable = new Map();
   /** Nobody finds it any more. */
   dropped = false;
@@ -22,7 +23,7 @@ export class ReadScope {
       this.cached.size === 0 &&
       this.linearizable.size === 0 &&
       this.serializable.size === 0 &&
-      this.transactions.size === 0
+      this.others.size === 0
     );
   }
 }
