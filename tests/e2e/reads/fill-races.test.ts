@@ -8,7 +8,7 @@ import { KV, type PutRequestSchema, type PutResponseSchema } from "../../../src/
 import { statusOf } from "../../harness/grpc-client.ts";
 import { waitFor } from "../../harness/wait-for.ts";
 import { Conversation } from "../conversation.ts";
-import { keyBytes, LINEARIZABLE, prefixOf, SERIALIZABLE } from "./read-client.ts";
+import { keyBytes, LINEARIZABLE, prefixOf, SERIALIZABLE, underWay } from "./read-client.ts";
 import { LASTING, useReads } from "./reads-fixture.ts";
 
 const fixture = useReads();
@@ -35,7 +35,7 @@ describe("a read that was answered at the member before a write, and comes back 
       const key = `late-${kind}`;
       await fixture.direct.put(key, "old");
       gate.hold("answer", (call) => call.method === "Range" && call.mentions(key));
-      const early = client.get(key, options);
+      const early = underWay(client.get(key, options));
       const held = await gate.arrived(key, 1);
       await held.ran;
       await client.put(key, "new");
@@ -53,12 +53,12 @@ describe("a read that was answered at the member before a write, and comes back 
     const client = proxied.connect();
     await fixture.direct.put("behind", "old");
     gate.hold("answer", (call) => call.method === "Range" && call.mentions("behind"));
-    const early = client.range(prefixOf("behind"), SERIALIZABLE);
+    const early = underWay(client.range(prefixOf("behind"), SERIALIZABLE));
     const held = await gate.arrived("behind", 1);
     await held.ran;
     await client.put("behind", "new");
     const late = [SERIALIZABLE, SERIALIZABLE, LINEARIZABLE].map((options) =>
-      client.range(prefixOf("behind"), options),
+      underWay(client.range(prefixOf("behind"), options)),
     );
     await client.barrier();
     gate.hold("answer", () => false);
@@ -101,16 +101,16 @@ describe("a write that ran, but whose client", () => {
     await using proxied = await fixture.gated([LASTING]);
     const { gate } = proxied;
     const [writer, reader] = [proxied.connect(), proxied.connect()];
-    await fixture.direct.put("late", "old");
-    expect(await reader.range(prefixOf("late"), SERIALIZABLE)).toMatchObject({ count: 1n });
-    gate.hold("answer", (call) => call.method === "Put" && call.mentions("late"));
-    const request = { key: keyBytes("late2"), value: keyBytes("new") };
-    const put = writer.grpc.unary(KV.method.put, request, { timeoutMs: 300 });
-    await waitFor("the write to have run", async () => (await fixture.direct.get("late2")) === "new");
+    await fixture.direct.put("overdue/1", "old");
+    expect(await reader.range(prefixOf("overdue/"), SERIALIZABLE)).toMatchObject({ count: 1n });
+    gate.hold("answer", (call) => call.method === "Put" && call.mentions("overdue/"));
+    const request = { key: keyBytes("overdue/2"), value: keyBytes("new") };
+    const put = underWay(writer.grpc.unary(KV.method.put, request, { timeoutMs: 300 }));
+    await waitFor("the write to have run", async () => (await fixture.direct.get("overdue/2")) === "new");
     expect((await statusOf(put)).code).toBe(DEADLINE_EXCEEDED);
     // The client's own clock may have ended it, a moment before the proxy's.
-    await waitFor("the proxy to have given it up", () => gate.inFlight("late2") === 0);
-    expect(await reader.range(prefixOf("late"), SERIALIZABLE)).toMatchObject({ count: 2n });
+    await waitFor("the proxy to have given it up", () => gate.inFlight("overdue/2") === 0);
+    expect(await reader.range(prefixOf("overdue/"), SERIALIZABLE)).toMatchObject({ count: 2n });
   });
 
   test("was told of a lost connection, has dropped what it changed", async () => {
@@ -120,7 +120,7 @@ describe("a write that ran, but whose client", () => {
     expect(await reader.get("lost", SERIALIZABLE)).toBe("old");
     const gate = proxied.gates.find(({ calls }) => calls.length > 0)!;
     gate.hold("answer", (call) => call.method === "Put" && call.mentions("lost"));
-    const put = statusOf(writer.put("lost", "new"));
+    const put = underWay(statusOf(writer.put("lost", "new")));
     await waitFor("the write to have run", async () => (await fixture.direct.get("lost")) === "new");
     gate.kill();
     expect((await put).code).toBe(UNAVAILABLE);

@@ -86,6 +86,7 @@ export class GatedMember implements AsyncDisposable {
   readonly #client: grpc.Client;
   readonly #inFlight = new Map<string, number>();
   readonly #inFlightMax = new Map<string, number>();
+  #closed = false;
   #held: { readonly at: HeldAt; readonly which: ChosenCalls } | null = null;
 
   private constructor(server: grpc.Server, port: number, member: string) {
@@ -196,7 +197,7 @@ export class GatedMember implements AsyncDisposable {
     });
     const held = this.#held?.which(gated) === true ? this.#held.at : null;
     if (held === "arrival") await gated.released;
-    if (gated.cancelled) return;
+    if (gated.cancelled || this.#closed) return;
     const path = methodPath(method);
     const answered = Promise.withResolvers<[grpc.ServiceError | null, Buffer | undefined]>();
     upstream = this.#client.makeUnaryRequest(
@@ -210,7 +211,7 @@ export class GatedMember implements AsyncDisposable {
     const [error, bytes] = await answered.promise;
     gated.noteRun();
     if (held === "answer") await gated.released;
-    if (gated.cancelled) return;
+    if (gated.cancelled || this.#closed) return;
     this.#end(gated);
     if (error === null) answer(null, bytes);
     else answer({ code: error.code, details: error.details });
@@ -254,6 +255,7 @@ export class GatedMember implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
     this.pass();
     this.#server.forceShutdown();
     this.#client.close();

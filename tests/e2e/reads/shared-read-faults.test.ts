@@ -10,7 +10,15 @@ import { startGrpcProxy } from "../../harness/etcdproxy-process.ts";
 import { statusOf } from "../../harness/grpc-client.ts";
 import { TcpRelay } from "../../harness/tcp-relay.ts";
 import { waitFor, withDeadline } from "../../harness/wait-for.ts";
-import { keyBytes, LINEARIZABLE, prefixOf, rangeRequest, ReadClient, SERIALIZABLE } from "./read-client.ts";
+import {
+  keyBytes,
+  LINEARIZABLE,
+  prefixOf,
+  rangeRequest,
+  ReadClient,
+  SERIALIZABLE,
+  underWay,
+} from "./read-client.ts";
 import { useReads } from "./reads-fixture.ts";
 
 const fixture = useReads();
@@ -29,11 +37,11 @@ describe("a read that hangs", () => {
     const clients = await proxied.connectMany(4);
     await fixture.direct.put("hang", "old");
     gate.hold("answer", (call) => call.mentions("hang") && gate.of("hang").length === 1);
-    const first = clients[0]!.get("hang");
+    const first = underWay(clients[0]!.get("hang"));
     const held = await gate.arrived("hang", 1);
     await held.ran;
     await fixture.direct.put("hang", "new");
-    const others = Promise.all(clients.map((client) => client.get("hang")));
+    const others = underWay(Promise.all(clients.map((client) => client.get("hang"))));
     await Promise.all(clients.map((client) => client.barrier()));
     expect(gate.of("hang")).toHaveLength(1);
     expect(await others).toEqual(["new", "new", "new", "new"]);
@@ -57,7 +65,7 @@ describe("a read that hangs", () => {
     const held = await gate.arrived("left", 1);
     read.cancel();
     await read.status;
-    const next = client.get("left");
+    const next = underWay(client.get("left"));
     await client.barrier();
     expect(gate.of("left")).toHaveLength(1);
     expect(await next).toBe("1");
@@ -114,9 +122,11 @@ describe("a member that is lost while a read is in flight", () => {
     const gate = proxied.gates.find(({ calls }) => calls.length > 0)!;
     const other = proxied.gates.find((candidate) => candidate !== gate)!;
     gate.hold("arrival", (call) => call.mentions("moved"));
-    const first = clients[0]!.get("moved");
+    const first = underWay(clients[0]!.get("moved"));
     await gate.arrived("moved", 1);
-    const others = Promise.all(clients.flatMap((client) => [client.get("moved"), client.get("moved")]));
+    const others = underWay(
+      Promise.all(clients.flatMap((client) => [client.get("moved"), client.get("moved")])),
+    );
     await Promise.all(clients.map((client) => client.barrier()));
     expect(gate.of("moved")).toHaveLength(1);
     gate.kill();
@@ -146,7 +156,7 @@ describe("a member that is lost while a read is in flight", () => {
         reads++;
       }
     };
-    const readers = Promise.all(Array.from({ length: 30 }, reader));
+    const readers = underWay(Promise.all(Array.from({ length: 30 }, reader)));
     await waitFor("reads", () => reads > 100);
     await member.kill();
     killed = true;
@@ -182,7 +192,7 @@ describe("an answer of 6 MiB", () => {
       unread.halfClose();
       await unread.begun;
       const clients = await proxied.connectMany(9);
-      const calls = clients.map((client) => client.range(prefixOf(prefix), options));
+      const calls = clients.map((client) => underWay(client.range(prefixOf(prefix), options)));
       const answers = await withDeadline(Promise.all(calls), () => "nine answers of 6 MiB", 40_000);
       for (const { kvs, count } of answers) {
         expect(count).toBe(BigInt(PAIRS));
@@ -209,7 +219,7 @@ describe("an answer of 6 MiB", () => {
     begun.halfClose();
     await begun.begun;
     const client = proxied.connect();
-    const others = Promise.all([1, 2, 3].map(() => client.range(prefixOf("quitting/"))));
+    const others = underWay(Promise.all([1, 2, 3].map(() => client.range(prefixOf("quitting/")))));
     await client.barrier();
     begun.cancel();
     expect((await others).map(({ kvs }) => kvs.length)).toEqual([PAIRS, PAIRS, PAIRS]);
