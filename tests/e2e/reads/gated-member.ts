@@ -25,6 +25,9 @@ export type ChosenCalls = (call: GatedCall) => boolean;
 /** What says who a caller is, and what is asked of the member besides. */
 const CARRIED_METADATA = ["token", "authorization", "hasleader"];
 
+/** What a test waits for at a gate is under way already. */
+const ARRIVAL_MS = 10_000;
+
 const identity = (bytes: Buffer): Buffer => bytes;
 
 /** A unary call as it arrived at the gate. */
@@ -151,7 +154,7 @@ export class GatedMember implements AsyncDisposable {
         if (this.of(key).length < count) throw new Error(`${this.of(key).length} came`);
         return true;
       },
-      { intervalMs: 2 },
+      { deadlineMs: ARRIVAL_MS, intervalMs: 2 },
     );
     return this.of(key)[count - 1]!;
   }

@@ -86,10 +86,11 @@ describe("drops what it touches and keeps the rest:", () => {
       await run(proxied.connect(), prefix);
       const touched = touches(prefix);
       const isTouched = (range: KeyRange): boolean => touched.some((write) => overlap(write, range));
-      const [dropped, kept] = [ranges.filter(isTouched), ranges.filter((range) => !isTouched(range))];
-      await expectKept(reader, kept);
+      await expectKept(
+        reader,
+        ranges.filter((range) => !isTouched(range)),
+      );
       await expectFresh(reader, ranges);
-      expect(dropped.length + kept.length).toBe(ranges.length);
     });
   }
 
@@ -210,8 +211,8 @@ describe("drops what it touches and keeps the rest:", () => {
 
   test("locks and elections: who holds one, and what is proclaimed, is seen at once", async () => {
     const prefix = `coordination${prefixes++}/`;
-    const { grpc, ...rest } = { grpc: proxied.connect().grpc, reader: proxied.connect() };
-    const { reader } = rest;
+    const reader = proxied.connect();
+    const { grpc } = proxied.connect();
     const { ID: lease } = await grpc.unary(Lease.method.leaseGrant, { TTL: 600n });
     const ranges = [prefixOf(prefix), { key: prefix, rangeEnd: "\0" }, { key: "\0", rangeEnd: "\0" }];
     const step = async <Answer>(run: () => Promise<Answer>, held: number): Promise<Answer> => {
