@@ -10,9 +10,16 @@ const BEARER = "Bearer ";
 export function identityOf(head: CallHead): string {
   const token = head.value("token");
   if (token !== undefined) return token;
-  const authorization = head.value("authorization");
-  if (authorization === undefined) return "";
+  const authorization = head.value("authorization") ?? "";
   return authorization.startsWith(BEARER) ? authorization.slice(BEARER.length) : authorization;
+}
+
+/**
+ * The credential as it came. Callers of one identity whose credentials differ are one to newer etcds only: before 3.7
+ * a member knows no scheme, and refuses a token that has one.
+ */
+export function credentialOf(head: CallHead): string {
+  return head.value("token") ?? head.value("authorization") ?? "";
 }
 
 /** True when the member that the call reaches has to know a leader. */

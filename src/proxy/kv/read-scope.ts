@@ -1,9 +1,9 @@
 /**
  * Callers who may share answers: those whom etcd could not answer differently (architecture §4, "Identity").
  *
- * A scope is one identity, and one wish for a leader. It holds what is read in it now and the cached answers of it.
+ * A scope is one credential, and one wish for a leader. It holds what is read in it now and the cached answers of it.
  */
-import { identityOf, requiresLeader } from "../../etcd/identity.ts";
+import { credentialOf, requiresLeader } from "../../etcd/identity.ts";
 import type { CallHead } from "../../grpc/call-head.ts";
 import type { CachedReadTable } from "./cached-read.ts";
 import type { SharedReadTable } from "./shared-read.ts";
@@ -41,7 +41,7 @@ export class ReadScopes {
   of(head: CallHead): ReadScope | null {
     const known = this.#ofHead.get(head);
     if (known !== undefined && known?.dropped !== true) return known;
-    const scope = isCompressed(head) ? null : this.#find(`${requiresLeader(head)} ${identityOf(head)}`);
+    const scope = isCompressed(head) ? null : this.#find(`${requiresLeader(head)} ${credentialOf(head)}`);
     this.#ofHead.set(head, scope);
     return scope;
   }
