@@ -22,6 +22,8 @@ export interface CallOptions {
   readonly metadata?: Readonly<Record<string, string | Buffer>>;
   /** Time from now after which the call ends DEADLINE_EXCEEDED. */
   readonly timeoutMs?: number;
+  /** Cancels a unary call. */
+  readonly signal?: AbortSignal;
 }
 
 /** A unary call without a deadline of its own is given up by then: sooner than a test, so that it is named. */
@@ -104,11 +106,14 @@ export class GrpcClient implements Disposable {
         grpcOptions(options),
         (error, answer) => {
           clearTimeout(timer);
+          options.signal?.removeEventListener("abort", cancel);
           if (error !== null) return reject(error);
           message = answer;
           settle();
         },
       );
+      const cancel = (): void => call.cancel();
+      options.signal?.addEventListener("abort", cancel);
       const timer = setTimeout(
         () => {
           reject(new Error(`${path} is unanswered after ${GIVE_UP_MS} ms`));

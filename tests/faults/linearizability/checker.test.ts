@@ -231,7 +231,7 @@ describe("a violation is told", () => {
   test("with the operations around it, clients, targets and times", () => {
     expect(describeVerdict(check(history, { detail: "values" }))).toBe(
       [
-        "not linearizable; 2 operations can be put in order, these are the last of them:",
+        "not linearizable; 2 operations can be put in order, these are the last writes of them:",
         '  1.000..2.000 a client -> a member: put "a"=a1 => at 2: put',
         '  3.000..4.000 a client -> a member: put "a"=a2 => at 3: put',
         "then the store is at 3 and holds a=a2@2/3/2",

@@ -23,6 +23,11 @@ import { separateKeys } from "./separate-keys.ts";
 
 /** A search that takes more executions of the model is given up. */
 const STEPS_MAX = 3_000_000;
+/**
+ * How many changes of unknown outcome in a row are thought of, search after search. Few are nearly always enough, and
+ * with all of them a search drowns in what might have happened before it doubts an earlier choice.
+ */
+const UNKNOWN_IN_A_ROW = [1, 2, Number.POSITIVE_INFINITY];
 
 export interface CheckOptions {
   readonly detail: Detail;
@@ -34,7 +39,8 @@ export interface CheckOptions {
 export type Verdict =
   | { readonly kind: "linearizable"; readonly steps: number }
   | {
-      readonly kind: "violation";
+      /** Undecided: there was no time to try every order. */
+      readonly kind: "violation" | "undecided";
       readonly steps: number;
       /** The longest order that was found. */
       readonly order: readonly Operation[];
@@ -42,8 +48,7 @@ export type Verdict =
       readonly state: KvState;
       /** The answered operations of which one would have to be next, and none can be. */
       readonly stuck: readonly Answered[];
-    }
-  | { readonly kind: "undecided"; readonly steps: number };
+    };
 
 export function check(history: readonly Operation[], options: CheckOptions): Verdict {
   const { detail, initial = new KvState(), stepsMax = STEPS_MAX } = options;
@@ -51,9 +56,13 @@ export function check(history: readonly Operation[], options: CheckOptions): Ver
   const parts = detail === "values" ? separateKeys(history) : [history];
   let steps = 0;
   for (const part of parts) {
-    const verdict = new Search(part, detail, initial, stepsMax - steps).run();
-    steps += verdict.steps;
-    if (verdict.kind !== "linearizable") return { ...verdict, steps };
+    let verdict: Verdict | undefined;
+    for (const unknownMax of UNKNOWN_IN_A_ROW) {
+      verdict = new Search(part, { detail, initial, stepsMax: stepsMax - steps, unknownMax }).run();
+      steps += verdict.steps;
+      if (verdict.kind !== "violation") break;
+    }
+    if (verdict !== undefined && verdict.kind !== "linearizable") return { ...verdict, steps };
   }
   return { kind: "linearizable", steps };
 }
@@ -64,7 +73,7 @@ interface Unknown {
   readonly index: number;
   /** When an answer first shows what it wrote; Infinity: none does. */
   readonly seenMs: number;
-  /** The revision that it must have had, for a value of its own was seen with it. */
+  /** The revision that it must have made, for a value of its own was seen with it. */
   readonly seenRevision: number | undefined;
 }
 
@@ -83,13 +92,21 @@ interface Frame {
   /** The operations without a change that took effect right after it. */
   readonly absorbed: readonly EventEntry[];
   readonly candidates: readonly Candidate[];
+  /** Changes of unknown outcome since the last operation that was answered. */
+  readonly unknownInARow: number;
   next: number;
+}
+
+interface Limits extends Required<CheckOptions> {
+  /** Changes of unknown outcome that may follow each other. */
+  readonly unknownMax: number;
 }
 
 class Search {
   readonly #detail: Detail;
   readonly #initial: KvState;
   readonly #stepsMax: number;
+  readonly #unknownMax: number;
   readonly #events: EventList;
   readonly #answers: readonly string[];
   readonly #unknown: readonly Unknown[];
@@ -101,14 +118,18 @@ class Search {
   readonly #frames: Frame[] = [];
   #steps = 0;
   #done = 0;
-  #best = { done: -1, order: [] as Operation[], state: new KvState(), stuck: [] as Answered[] };
+  /** How many answered operations the longest order has, and that order. */
+  #foundDone = -1;
+  #found = { order: [] as Operation[], state: new KvState(), stuck: [] as Answered[] };
 
-  constructor(history: readonly Operation[], detail: Detail, initial: KvState, stepsMax: number) {
+  constructor(history: readonly Operation[], limits: Limits) {
+    const { detail, initial, stepsMax, unknownMax } = limits;
     const byCall = history.toSorted((left, right) => left.callMs - right.callMs);
     const answered = byCall.filter(isAnswered);
     this.#detail = detail;
     this.#initial = initial;
     this.#stepsMax = stepsMax;
+    this.#unknownMax = unknownMax;
     this.#events = new EventList(answered);
     this.#answers = answered.map((operation) => this.#textOf(operation.outcome));
     this.#madeRevisions = new Set(
@@ -123,11 +144,11 @@ class Search {
     this.#enter(this.#initial, undefined);
     for (;;) {
       if (this.#events.first === undefined) return { kind: "linearizable", steps: this.#steps };
-      if (this.#steps > this.#stepsMax) return { kind: "undecided", steps: this.#steps };
       const frame = this.#frames.at(-1);
-      if (frame === undefined) {
-        const { order, state, stuck } = this.#best;
-        return { kind: "violation", steps: this.#steps, order, state, stuck };
+      if (frame === undefined) return { kind: "violation", steps: this.#steps, ...this.#found };
+      if (this.#steps > this.#stepsMax) {
+        this.#remember();
+        return { kind: "undecided", steps: this.#steps, ...this.#found };
       }
       const candidate = frame.candidates[frame.next++];
       if (candidate === undefined) this.#leave();
@@ -140,15 +161,18 @@ class Search {
 
   #enter(state: KvState, taken: Candidate | undefined): void {
     const absorbed = this.#absorb(state);
-    const id = `${this.#answeredDone.id}/${this.#unknownDone.id}/${state.id}`;
+    const answered = absorbed.length > 0 || taken?.unknown === undefined;
+    const unknownInARow = answered ? 0 : (this.#frames.at(-1)?.unknownInARow ?? 0) + 1;
+    const row = Number.isFinite(this.#unknownMax) ? unknownInARow : 0;
+    const id = `${this.#answeredDone.id}/${this.#unknownDone.id}/${row}/${state.id}`;
     const known = this.#tried.has(id);
     this.#tried.add(id);
-    const candidates = known ? [] : this.#candidates(state);
-    this.#frames.push({ state, taken, absorbed, candidates, next: 0 });
-    if (this.#done > this.#best.done) this.#remember(state);
+    const candidates = known ? [] : this.#candidates(state, unknownInARow);
+    this.#frames.push({ state, taken, absorbed, candidates, unknownInARow, next: 0 });
   }
 
   #leave(): void {
+    this.#remember();
     const { taken, absorbed } = this.#frames.pop()!;
     for (const call of absorbed.toReversed()) this.#putBack(call);
     if (taken?.call !== undefined) this.#putBack(taken.call);
@@ -176,12 +200,15 @@ class Search {
     return absorbed;
   }
 
-  #candidates(state: KvState): Candidate[] {
+  #candidates(state: KvState, unknownInARow: number): Candidate[] {
     const candidates: Candidate[] = [];
     for (const call of this.#events.eligible()) {
       const after = this.#after(state, call);
       if (after !== undefined) candidates.push({ state: after, call });
     }
+    // Judged or not, revisions tell which order is worth the first try.
+    candidates.sort((left, right) => madeBy(left) - madeBy(right));
+    if (unknownInARow >= this.#unknownMax) return candidates;
     const revision = state.revision + 1;
     const strict = this.#detail === "revisions";
     if (strict && this.#madeRevisions.has(revision)) return candidates;
@@ -200,6 +227,10 @@ class Search {
 
   /** The state after an answered operation; undefined when it is not answered so in `state`. */
   #after(state: KvState, { operation, index }: EventEntry): KvState | undefined {
+    if (this.#detail === "revisions") {
+      const raised = operation.outcome.revision - state.revision;
+      if (raised !== 0 && raised !== 1) return undefined;
+    }
     this.#steps++;
     const { answer, state: after } = execute(state, operation.request);
     const text = this.#textOf({ answer, revision: after.revision });
@@ -223,15 +254,23 @@ class Search {
     this.#done--;
   }
 
-  #remember(state: KvState): void {
+  /** Keeps the present order if it is the longest so far. */
+  #remember(): void {
+    const state = this.#frames.at(-1)?.state;
+    if (state === undefined || this.#done <= this.#foundDone) return;
     const order = this.#frames.flatMap(({ taken, absorbed }) => [
       ...(taken?.call === undefined ? [] : [taken.call.operation]),
       ...(taken?.unknown === undefined ? [] : [taken.unknown.operation]),
       ...absorbed.map(({ operation }) => operation),
     ]);
     const stuck = this.#events.eligible().map(({ operation }) => operation);
-    this.#best = { done: this.#done, order, state, stuck };
+    this.#foundDone = this.#done;
+    this.#found = { order, state, stuck };
   }
+}
+
+function madeBy({ call }: Candidate): number {
+  return call?.operation.outcome.revision ?? 0;
 }
 
 /** The changes of unknown outcome, those first that must have happened: what they wrote was seen. */
@@ -256,7 +295,8 @@ function likelyFirst(
       const first = valuesWritten(operation.request)
         .map((value) => (writers.get(value) === 1 ? seen.get(value) : undefined))
         .find((sighting) => sighting !== undefined);
-      const seenRevision = detail === "revisions" ? first?.pair.modRevision : undefined;
+      const made = operation.outcome.kind === "unknown" ? operation.outcome.madeRevision : undefined;
+      const seenRevision = detail === "revisions" ? (made ?? first?.pair.modRevision) : undefined;
       return { operation, seenMs: first?.atMs ?? Number.POSITIVE_INFINITY, seenRevision };
     })
     .toSorted((left, right) => compareTimes(left.seenMs, right.seenMs))

@@ -1,23 +1,24 @@
 /**
  * A violation as a reader wants it: what the store held where the search ended, the operations of which none can be
- * the next, and the last ones before, with client, target and times.
+ * the next, and the last writes before, with client, target and times.
  */
 import type { Verdict } from "./checker.ts";
 import type { Operation } from "./history.ts";
-import { answerText, requestText } from "./kv-operation.ts";
+import { answerText, onlyReads, requestText } from "./kv-operation.ts";
 
 const ORDER_SHOWN_MAX = 12;
 const STUCK_SHOWN_MAX = 12;
 
 export function describeVerdict(verdict: Verdict): string {
-  if (verdict.kind !== "violation") return `${verdict.kind} after ${verdict.steps} steps`;
+  if (verdict.kind === "linearizable") return `linearizable, found in ${verdict.steps} steps`;
   const { order, stuck, state } = verdict;
-  const changes = order.slice(-ORDER_SHOWN_MAX);
+  const title = verdict.kind === "violation" ? "not linearizable" : `undecided after ${verdict.steps} steps`;
+  const latest = order.filter(({ request }) => !onlyReads(request)).slice(-ORDER_SHOWN_MAX);
   // Who returns first is the one that cannot be explained, more often than not.
   const waiting = stuck.toSorted((left, right) => left.returnMs - right.returnMs).slice(0, STUCK_SHOWN_MAX);
   return [
-    `not linearizable; ${order.length} operations can be put in order, these are the last of them:`,
-    ...changes.map(describeOperation),
+    `${title}; ${order.length} operations can be put in order, these are the last writes of them:`,
+    ...latest.map(describeOperation),
     `then the store is at ${state.revision} and holds ${state.describe() || "nothing"}`,
     "and none of these can be the next, though the first of them has returned:",
     ...waiting.map(describeOperation),

@@ -22,7 +22,12 @@ export type Outcome =
   /** `revision` is that of the header. */
   | { readonly kind: "answered"; readonly revision: number; readonly answer: KvAnswer }
   /** The error that it ended with, whatever the server made of it. */
-  | { readonly kind: "unknown"; readonly why: string };
+  | {
+      readonly kind: "unknown";
+      readonly why: string;
+      /** The revision that it made after all, when the store's own account tells. */
+      readonly madeRevision?: number;
+    };
 
 export type Answered = Operation & { readonly outcome: Outcome & { readonly kind: "answered" } };
 
