@@ -20,6 +20,8 @@ const LAST_BYTES = ["c\xff/", "c\xff\xff", "\xff\xff0", "\xff\xff\xff"];
 const WRITTEN_OFTEN = [...HOT, ...HOT, ...WARM, ...LAST_BYTES];
 
 const PREFIXES = ["c/", "c/hot/", "c/warm/", "c/cold/", "c\xff", "\xff\xff"].map(withPrefix);
+/** Not those of the cold keys. */
+const DELETED_PREFIXES = ["c/hot/", "c/warm/", "c\xff", "\xff\xff"].map(withPrefix);
 const FROM_WARM: KeySpan = { key: "c/warm/2", rangeEnd: "\0" };
 
 /** Few enough that the same read is asked again soon. */
@@ -52,9 +54,9 @@ export function randomWrite(random: SeededRandom, value: string): KvRequest {
   const key = randomKey(random);
   if (kind < 0.6) return { kind: "put", key, value };
   if (kind < 0.7) return { kind: "delete", key };
-  if (kind < 0.74) return { kind: "delete", ...random.pick(PREFIXES) };
+  if (kind < 0.74) return { kind: "delete", ...random.pick(DELETED_PREFIXES) };
   if (kind < 0.75) return { kind: "delete", ...FROM_WARM };
-  if (kind < 0.755) return { kind: "delete", ...EVERY_KEY };
+  if (kind < 0.753) return { kind: "delete", ...random.pick([EVERY_KEY, WATCHED]) };
   const other = random.pick(WRITTEN_OFTEN.filter((candidate) => candidate !== key));
   const flat: KvRequest = {
     kind: "txn",

@@ -18,6 +18,7 @@ import {
   readAnswerText,
   type ReadRequest,
   readRequestText,
+  withoutValue,
 } from "./read-request.ts";
 
 export interface RecordedRead {
@@ -114,7 +115,7 @@ export class ReadJudge {
       return `a header at ${outcome.revision}, there is ${states.firstRevision} to ${states.lastRevision}`;
     }
     const due = readAnswerText(answerFrom(states.at(request, shown), request));
-    const told = readAnswerText(outcome.answer);
+    const told = readAnswerText(comparable(outcome.answer, request));
     if (told !== due) return `it shows ${told}, at ${shown} there was ${due}`;
     if (fixed === 0) return this.#stale(read, outcome.revision, outcome.memberId);
     const gone = compactions.find(({ revision, ackMs }) => revision > fixed && ackMs < startMs);
@@ -177,6 +178,15 @@ export class ReadJudge {
     const changes = this.#evidence.states.of(revision);
     return changes.every(({ type, previous }) => type === "delete" && leaseOf(previous) === leaseId);
   }
+}
+
+/** An answer that is to have keys alone without what etcds differ in; a value that it has all the same stays. */
+function comparable(answer: ReadAnswer, request: ReadRequest): ReadAnswer {
+  if (request.keysOnly !== true) return answer;
+  return {
+    ...answer,
+    pairs: answer.pairs.map((each) => (each.pair.endsWith(" ") ? withoutValue(each) : each)),
+  };
 }
 
 /** The lease that a pair was attached to. */

@@ -30,8 +30,10 @@ export function answerFrom(held: readonly KeyAndPair[], request: ReadRequest): R
   return { pairs, count, more: pairs.length < count };
 }
 
-function withoutValue({ key, pair }: KeyAndPair): KeyAndPair {
-  return { key, pair: pair.slice(0, pair.indexOf(" ") + 1) };
+/** What a pair is by its key alone; etcd 3.7 leaves the lease out too. */
+export function withoutValue({ key, pair }: KeyAndPair): KeyAndPair {
+  const revisionsAndLease = pair.slice(0, pair.indexOf(" "));
+  return { key, pair: revisionsAndLease.slice(0, revisionsAndLease.lastIndexOf("/")) };
 }
 
 export function readAnswerText({ pairs, count, more }: ReadAnswer): string {
