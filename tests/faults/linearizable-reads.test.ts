@@ -9,6 +9,7 @@ import { ClusterHistory } from "./cluster-history.ts";
 import { resolveUnknown } from "./history-recorder.ts";
 import { HotKeyClients } from "./hot-key-clients.ts";
 import { check } from "./linearizability/checker.ts";
+import { verdictByValues } from "./linearizability/close-up.ts";
 import { describeVerdict } from "./linearizability/excerpt.ts";
 import { isAnswered, type Operation } from "./linearizability/history.ts";
 import { KvState } from "./linearizability/kv-model.ts";
@@ -55,7 +56,7 @@ test(
     const history = resolveUnknown(operations, truth.changes);
     const verdict = check(history, { detail: "revisions", initial });
     if (verdict.kind !== "linearizable") {
-      const byValues = check(operations, { detail: "values", initial, stepsMax: 300_000 }).kind;
+      const byValues = verdictByValues(verdict, history, initial);
       throw new Error(`${describeVerdict(verdict)}\nby values alone: ${byValues}\n${story}`);
     }
     for (const { name } of targets) expect(answersOf(name, operations), story).toBeGreaterThan(ANSWERS / 2);

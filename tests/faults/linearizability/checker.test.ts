@@ -2,9 +2,11 @@
 import { describe, expect, test } from "bun:test";
 import { isLinearizable } from "./brute-force.ts";
 import { check } from "./checker.ts";
+import { verdictByValues } from "./close-up.ts";
 import { describeVerdict } from "./excerpt.ts";
 import type { Operation } from "./history.ts";
 import { EVERY_KEY } from "./key-span.ts";
+import { KvState } from "./kv-model.ts";
 import type { Compare, KvAnswer, KvRequest, Pair } from "./kv-operation.ts";
 
 /** From a call to a return, in an order that stands for time. */
@@ -239,6 +241,18 @@ describe("a violation is told", () => {
         '  5.000..6.000 a client -> a member: range "a" => at 2: 1[a=a1@2/2/1]',
       ].join("\n"),
     );
+  });
+
+  test("with the word whether values alone show it", () => {
+    const byRevision = [puts([1, 2], "b", "b1", 2), reads([3, 4], "a", 1)];
+    for (const [found, operations] of [
+      ["violation", history],
+      ["linearizable", byRevision],
+    ] as const) {
+      const verdict = check(operations, { detail: "revisions" });
+      if (verdict.kind === "linearizable") throw new Error("it is no violation");
+      expect(verdictByValues(verdict, operations, new KvState())).toBe(found);
+    }
   });
 
   test("as undecided when the search is too long", () => {
