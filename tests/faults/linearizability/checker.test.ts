@@ -128,6 +128,14 @@ const linearizable: readonly (readonly [what: string, history: readonly Operatio
     ],
   ],
   [
+    "four unknown writes take effect in a row, and only the last is seen",
+    [
+      ...["a1", "a2", "a3", "a4"].map((value, index) => unknown(index, put("a", value))),
+      swaps([7, 8], isAt("a", 5), "a5", 6),
+      reads([9, 10], "a", 6, pair("a", "a5", 6, 2, 5)),
+    ],
+  ],
+  [
     "an unknown deletion took effect",
     [puts([1, 2], "a", "a1", 2), unknown(3, { kind: "delete", key: "a" }), reads([4, 5], "a", 3)],
   ],

@@ -57,10 +57,12 @@ export function check(history: readonly Operation[], options: CheckOptions): Ver
   let steps = 0;
   for (const part of parts) {
     let verdict: Verdict | undefined;
-    for (const unknownMax of UNKNOWN_IN_A_ROW) {
-      verdict = new Search(part, { detail, initial, stepsMax: stepsMax - steps, unknownMax }).run();
+    for (const [place, unknownMax] of UNKNOWN_IN_A_ROW.entries()) {
+      // No search may use up the time of those after it.
+      const share = Math.ceil((stepsMax - steps) / (UNKNOWN_IN_A_ROW.length - place));
+      verdict = new Search(part, { detail, initial, stepsMax: share, unknownMax }).run();
       steps += verdict.steps;
-      if (verdict.kind !== "violation") break;
+      if (verdict.kind === "linearizable") break;
     }
     if (verdict !== undefined && verdict.kind !== "linearizable") return { ...verdict, steps };
   }
@@ -161,13 +163,15 @@ class Search {
 
   #enter(state: KvState, taken: Candidate | undefined): void {
     const absorbed = this.#absorb(state);
-    const answered = absorbed.length > 0 || taken?.unknown === undefined;
-    const unknownInARow = answered ? 0 : (this.#frames.at(-1)?.unknownInARow ?? 0) + 1;
+    // One that must have made this revision is no guess.
+    const certain = this.#detail === "revisions" && taken?.unknown?.seenRevision !== undefined;
+    const known = absorbed.length > 0 || taken?.unknown === undefined || certain;
+    const unknownInARow = known ? 0 : (this.#frames.at(-1)?.unknownInARow ?? 0) + 1;
     const row = Number.isFinite(this.#unknownMax) ? unknownInARow : 0;
     const id = `${this.#answeredDone.id}/${this.#unknownDone.id}/${row}/${state.id}`;
-    const known = this.#tried.has(id);
+    const tried = this.#tried.has(id);
     this.#tried.add(id);
-    const candidates = known ? [] : this.#candidates(state, unknownInARow);
+    const candidates = tried ? [] : this.#candidates(state, unknownInARow);
     this.#frames.push({ state, taken, absorbed, candidates, unknownInARow, next: 0 });
   }
 
@@ -208,12 +212,13 @@ class Search {
     }
     // Judged or not, revisions tell which order is worth the first try.
     candidates.sort((left, right) => madeBy(left) - madeBy(right));
-    if (unknownInARow >= this.#unknownMax) return candidates;
     const revision = state.revision + 1;
     const strict = this.#detail === "revisions";
     if (strict && this.#madeRevisions.has(revision)) return candidates;
+    const maker = strict ? this.#unknown.find(({ seenRevision }) => seenRevision === revision) : undefined;
+    if (maker === undefined && unknownInARow >= this.#unknownMax) return candidates;
     const untilMs = this.#events.firstReturnMs;
-    for (const unknown of this.#unknown) {
+    for (const unknown of maker === undefined ? this.#unknown : [maker]) {
       const { operation, index, seenRevision } = unknown;
       if (operation.callMs > untilMs || this.#unknownDone.has(index)) continue;
       if (strict && seenRevision !== undefined && seenRevision !== revision) continue;
