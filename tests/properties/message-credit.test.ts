@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { MESSAGE_PREFIX_BYTES } from "../../src/grpc/message-scanner.ts";
-import { MessageCredit } from "../../src/proxy/watch/message-credit.ts";
+import { MessageCredit } from "../../src/proxy/upstream/message-credit.ts";
 import { runs } from "./runs.ts";
 
 fc.configureGlobal({ numRuns: runs(200) });

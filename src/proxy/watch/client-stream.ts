@@ -5,6 +5,7 @@
  * for its answer; those behind it wait, too, since clients tell answers to creates apart by their order. A client
  * that does not read its answers is not listened to.
  */
+import { identityOf } from "../../etcd/identity.ts";
 import type { KeyRange } from "../../etcd/key-range.ts";
 import { controlBody, type ControlAnswer } from "../../etcd/watch-message.ts";
 import type { AnswerHeader } from "../../etcd/watch-response.ts";
@@ -85,7 +86,7 @@ export class ClientStream implements CallReceiver {
   constructor(call: ServerCall, owner: ClientStreamOwner) {
     this.call = call;
     this.#owner = owner;
-    this.token = call.head.value("token") ?? bearerToken(call.head.value("authorization"));
+    this.token = identityOf(call.head);
     this.requiresLeader = call.head.value("hasleader") === "true";
     this.queue = new ClientQueue(call, owner.held, owner.limits.queueBytesMax);
     this.#reader = new MessageReader(owner.requestBytesMax);
@@ -356,11 +357,6 @@ export class ClientStream implements CallReceiver {
     this.#owedCreditBytes = 0;
     this.call.consume(bytes);
   }
-}
-
-function bearerToken(authorization: string | undefined): string {
-  if (authorization === undefined) return "";
-  return authorization.startsWith("Bearer ") ? authorization.slice("Bearer ".length) : authorization;
 }
 
 let lastCreated: { header: AnswerHeader; revision: number; body: Uint8Array } | null = null;

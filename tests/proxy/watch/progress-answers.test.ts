@@ -7,7 +7,7 @@ import {
   UnorderedAnswers,
 } from "../../../src/proxy/watch/progress-answers.ts";
 import type { UpstreamWatch } from "../../../src/proxy/watch/upstream-watch.ts";
-import { FakeClock } from "./fake-clock.ts";
+import { FakeClock } from "../../harness/fake-clock.ts";
 
 /** Longer than a member is given to settle. */
 const SETTLED_MS = 1000;

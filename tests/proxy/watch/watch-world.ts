@@ -8,7 +8,7 @@ import { Code } from "../../../src/grpc/status.ts";
 import type { WatchCalls } from "../../../src/proxy/watch/watch-calls.ts";
 import type { WatchLimits } from "../../../src/proxy/watch/watch-limits.ts";
 import type { ClientWatch } from "./client-watch.ts";
-import { FakeClock } from "./fake-clock.ts";
+import { FakeClock } from "../../harness/fake-clock.ts";
 import { type KeyRange, maximalRanges } from "./key-range.ts";
 import { ModelClient } from "./model-client.ts";
 import { CONNECTION_LOST, ModelEtcd, type ModelEtcdOptions, NO_LEADER, UNREACHABLE } from "./model-etcd.ts";

@@ -2,7 +2,7 @@
  * A clock that stands still until a test moves it: timers and ends of turns run when told, one after another, so a
  * run is the same each time.
  */
-import type { Clock } from "../../../src/base/clock.ts";
+import type { Clock } from "../../src/base/clock.ts";
 
 interface Timer {
   readonly atMs: number;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { MESSAGE_PREFIX_BYTES } from "../../../src/grpc/message-scanner.ts";
-import { MessageCredit } from "../../../src/proxy/watch/message-credit.ts";
+import { MessageCredit } from "../../../src/proxy/upstream/message-credit.ts";
 
 describe("the credit of a stream of messages", () => {
   test("is given for prefixes at once, and for a message when it is consumed", () => {
