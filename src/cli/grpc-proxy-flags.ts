@@ -207,6 +207,15 @@ export const grpcProxyFlags = [
       "clients' watches on a range share one watch at the members; false: each is forwarded as it is",
   },
   {
+    name: "lease-coalescing",
+    kind: "boolean",
+    default: true,
+    group: "Watches and leases",
+    since: "live",
+    description:
+      "clients' heartbeats share one stream at the member; false: each client's stream is forwarded as it is",
+  },
+  {
     name: "max-send-bytes",
     kind: "integer",
     placeholder: "bytes",

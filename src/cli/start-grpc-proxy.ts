@@ -37,6 +37,7 @@ export async function startGrpcProxyProduct(flags: GrpcProxyFlags, log: Logger):
       watchCoalescing: flags.watchCoalescing,
       readCoalescing: flags.readCoalescing,
       cache: cacheBounds(flags),
+      leaseCoalescing: flags.leaseCoalescing,
       log: log.child("grpc-proxy"),
     });
     log.child("grpc-proxy").info("started gRPC proxy", { address: proxy.address });

@@ -23,6 +23,8 @@ import type { TypedServices } from "./connect-services.ts";
 import type { ForwardLimits } from "./forward/forward-limits.ts";
 import { SingleRequestForward } from "./forward/single-request.ts";
 import { type CacheBounds, KvHub } from "./kv/kv-hub.ts";
+import { ChannelLeaseCalls } from "./lease/channel-lease-calls.ts";
+import { LeaseHub } from "./lease/lease-hub.ts";
 import { createPages } from "./pages/pages.ts";
 import { Port } from "./port/port.ts";
 import { Router } from "./router.ts";
@@ -46,6 +48,8 @@ export interface GrpcProxyOptions {
   readonly readCoalescing: boolean;
   /** What is kept of answers for serializable reads; null: nothing. */
   readonly cache: CacheBounds | null;
+  /** Clients' heartbeats share streams at the members; false: each stream is forwarded. */
+  readonly leaseCoalescing: boolean;
   readonly log: Logger;
 }
 
@@ -74,6 +78,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
         log.info("connected to a member", { endpoint: endpoint.name });
         watchCalls?.onConnected();
         kv?.onConnected();
+        leaseCalls?.onConnected();
       },
       onUnexpectedError: (error) =>
         log.error("unexpected error on a member's connection", { error: error.stack ?? error.message }),
@@ -109,6 +114,11 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
           collectGarbage,
           ...(kv === null ? {} : { events: kv }),
         });
+  const leaseCalls = options.leaseCoalescing ? new ChannelLeaseCalls(channel, limits) : null;
+  const leases =
+    leaseCalls === null
+      ? null
+      : new LeaseHub({ calls: leaseCalls, clock: REAL_CLOCK, requestBytesMax: limits.sendBytesMax });
   const port = new Port({
     address: options.listenAddress,
     connectionsMax: Math.min(options.connectionsMax, connectionsWithinFileLimit(1)),
@@ -116,6 +126,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
       router: new Router(channel, limits, typedServices(channel, limits, options.advertiseClientUrl), {
         kv,
         watch: hub,
+        leases,
       }),
       pages: createPages(channel, limits),
       deadlines: new DeadlineTimer(),
@@ -133,7 +144,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     },
   });
   channel.connect();
-  return { address: port.address, close: () => stop(port, channel, hub) };
+  return { address: port.address, close: () => stop(port, channel, [hub, leases]) };
 }
 
 /** The methods the proxy answers itself. */
@@ -153,10 +164,14 @@ function typedServices(channel: Channel, limits: ForwardLimits, advertiseClientU
   };
 }
 
-async function stop(port: Port, channel: Channel, hub: WatchHub | null): Promise<void> {
+async function stop(
+  port: Port,
+  channel: Channel,
+  hubs: readonly (WatchHub | LeaseHub | null)[],
+): Promise<void> {
   await Promise.race([port.drain(), Bun.sleep(DRAIN_MS)]);
   port.close();
-  hub?.close();
+  for (const hub of hubs) hub?.close();
   channel.close();
 }
 

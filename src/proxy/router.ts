@@ -12,6 +12,7 @@ import { compressionGzip } from "@connectrpc/connect-node";
 import { READ_METHODS } from "../etcd/repeatable-reads.ts";
 import { methodPath, SERVICES } from "../etcd/services.ts";
 import { KV } from "../gen/etcdserverpb/kv_pb.ts";
+import { Lease } from "../gen/etcdserverpb/lease_pb.ts";
 import { Watch } from "../gen/etcdserverpb/watch_pb.ts";
 import type { Channel } from "../grpc/channel.ts";
 import { connectTransport } from "../grpc/connect-transport.ts";
@@ -23,6 +24,7 @@ import type { ForwardLimits } from "./forward/forward-limits.ts";
 import { SingleRequestForward } from "./forward/single-request.ts";
 import { StreamForward } from "./forward/stream.ts";
 import type { KvHub } from "./kv/kv-hub.ts";
+import type { LeaseHub } from "./lease/lease-hub.ts";
 import type { WatchHub } from "./watch/watch-hub.ts";
 
 /** How calls of one path are served. */
@@ -34,12 +36,14 @@ type Lane =
   | { readonly kind: "txn"; readonly hub: KvHub }
   | { readonly kind: "other read"; readonly hub: KvHub }
   | { readonly kind: "watch"; readonly hub: WatchHub }
+  | { readonly kind: "lease"; readonly hub: LeaseHub }
   | { readonly kind: "typed"; readonly handler: UniversalHandler };
 
 /** The parts that serve calls in their own way; null: they are forwarded as they are. */
 export interface Hubs {
   readonly kv: KvHub | null;
   readonly watch: WatchHub | null;
+  readonly leases: LeaseHub | null;
 }
 
 export class Router {
@@ -105,6 +109,10 @@ export class Router {
       case "watch":
         lane.hub.serve(call);
         break;
+      case "lease":
+        if (isCompressed(call)) new StreamForward(call, this.#channel, this.#limits);
+        else lane.hub.serve(call);
+        break;
       case "typed":
         serveUniversal(call, "POST", lane.handler);
         break;
@@ -120,8 +128,9 @@ export class Router {
     if (this.#typed[method.parent.typeName]?.[method.localName] !== undefined) {
       return { kind: "typed", handler: this.#universal.get(methodPath(method))! };
     }
-    const { kv, watch } = this.#hubs;
+    const { kv, watch, leases } = this.#hubs;
     if (method === Watch.method.watch && watch !== null) return { kind: "watch", hub: watch };
+    if (method === Lease.method.leaseKeepAlive && leases !== null) return { kind: "lease", hub: leases };
     if (method === KV.method.range && kv !== null) return { kind: "range", hub: kv };
     if (method === KV.method.txn && kv !== null) return { kind: "txn", hub: kv };
     if (method.methodKind === "unary" && READ_METHODS.has(method) && kv !== null) {
@@ -137,4 +146,9 @@ export class Router {
         return { kind: "stream", effects };
     }
   }
+}
+
+/** Its messages may be compressed, which only members can read. */
+function isCompressed(call: ServerCall): boolean {
+  return (call.head.value("grpc-encoding") ?? "identity") !== "identity";
 }

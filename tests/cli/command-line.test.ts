@@ -30,6 +30,7 @@ const grpcProxyDefaults: GrpcProxyFlags = {
   cacheMaxBytes: 67_108_864,
   cacheMaxEntries: 2048,
   watchCoalescing: true,
+  leaseCoalescing: true,
   maxSendBytes: 1_572_864,
   maxRecvBytes: 2_147_483_647,
   maxConcurrentStreams: 4_294_967_295,

@@ -104,6 +104,7 @@ describe("the flag tables", () => {
       "debug",
       "dial-timeout",
       "endpoints",
+      "lease-coalescing",
       "listen-addr",
       "max-buffer-bytes",
       "max-concurrent-streams",

@@ -43,7 +43,7 @@ async function ask(answer: (call: StandInCall) => void, linearizable = false): P
   );
   const list = new AdvertisedMemberList(members, URL);
   const typed = { [Cluster.typeName]: { memberList: list.memberList.bind(list) } };
-  const router = new Router(forwarding.channel, LIMITS, typed, { kv: null, watch: null });
+  const router = new Router(forwarding.channel, LIMITS, typed, { kv: null, watch: null, leases: null });
   const call = new RecordedCall({
     path: methodPath(Cluster.method.memberList),
     fields: [headerField("token", "t.1"), headerField("x-other", "1")],

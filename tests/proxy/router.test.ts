@@ -23,7 +23,7 @@ class Scene implements Disposable {
   readonly router: Router;
 
   constructor(typed: ConstructorParameters<typeof Router>[2] = {}) {
-    this.router = new Router(this.forwarding.channel, LIMITS, typed, { kv: null, watch: null });
+    this.router = new Router(this.forwarding.channel, LIMITS, typed, { kv: null, watch: null, leases: null });
   }
 
   serve(path: string): RecordedCall {
