@@ -92,6 +92,7 @@ export class LeaseGroup implements UpstreamStreamOwner {
     if (turn === undefined) {
       turn = new LeaseTurn(message, id);
       this.#turns.set(message, turn);
+      stats.leases++;
     }
     if (turn.unsent === null) {
       turn.unsent = new UpstreamHeartbeat(turn);
@@ -178,14 +179,20 @@ export class LeaseGroup implements UpstreamStreamOwner {
   }
 
   #forget(turn: LeaseTurn): void {
-    if (this.#turns.get(turn.message) === turn) this.#turns.delete(turn.message);
+    if (this.#turns.get(turn.message) !== turn) return;
+    this.#turns.delete(turn.message);
+    this.#owner.stats.leases--;
   }
 
   /** A heartbeat whose stream is gone: it is sent again, with whoever waits behind it, if anybody waits at all. */
   #sendAgain(heartbeat: UpstreamHeartbeat): void {
     if (heartbeat.waiting === 0) return;
-    const turn = this.#turns.get(heartbeat.turn.message) ?? heartbeat.turn;
-    this.#turns.set(turn.message, turn);
+    let turn = this.#turns.get(heartbeat.turn.message);
+    if (turn === undefined) {
+      turn = heartbeat.turn;
+      this.#turns.set(turn.message, turn);
+      this.#owner.stats.leases++;
+    }
     if (turn.unsent === null) {
       heartbeat.turn = turn;
       turn.unsent = heartbeat;

@@ -4,6 +4,8 @@ export class LeaseStats {
   clientStreams = 0;
   /** LeaseKeepAlive calls open at the members. */
   upstreamStreams = 0;
+  /** Leases with a heartbeat under way, those of each identity by themselves. */
+  leases = 0;
   /** Heartbeats that clients sent. */
   clientHeartbeats = 0;
   /** Heartbeats sent to members, those sent again among them. */

@@ -16,6 +16,11 @@ export class RequestBacklog {
     return this.#writer === null;
   }
 
+  /** What it takes, in bytes: at most four times the requests in it, and a bit. */
+  get heldBytes(): number {
+    return this.#writer?.bytes.length ?? 0;
+  }
+
   /** Keeps a copy of the request `bytes[start, end)`. */
   add(bytes: Uint8Array, start: number, end: number): void {
     this.#writer ??= new ByteWriter();

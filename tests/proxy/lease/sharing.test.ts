@@ -256,6 +256,7 @@ describe("what is counted", () => {
     expect({ ...world.hub.stats }).toEqual({
       clientStreams: 4,
       upstreamStreams: 1,
+      leases: 0,
       clientHeartbeats: 4,
       upstreamHeartbeats: 2,
       sharedHeartbeats: 3,

@@ -40,6 +40,8 @@ export class ClientCall implements ServerCall {
   unreportedBytes = 0;
   readonly #handler: ClientCallHandler;
   #queue: QueuedBytes[] = [];
+  /** How the call ends behind what is queued. */
+  #status: Status | null = null;
   /** What has left and is no whole message yet. */
   #partial: Uint8Array = new Uint8Array(0);
 
@@ -64,13 +66,17 @@ export class ClientCall implements ServerCall {
     const { receiver } = this;
     if (this.finished) return;
     this.#end();
+    this.#queue = [];
+    this.queuedBytes = 0;
     receiver.onCancel(reason);
   }
 
   /** The client is willing to read `bytes` bytes more. What leaves is reported by `report`. */
   read(bytes: number): void {
     this.windowBytes += bytes;
-    this.unreportedBytes += this.#leave();
+    const leftBytes = this.#leave();
+    if (!this.finished) this.unreportedBytes += leftBytes;
+    this.#tellStatus();
   }
 
   report(): void {
@@ -158,14 +164,19 @@ export class ClientCall implements ServerCall {
   #finish(status: Status): void {
     if (this.finished) return;
     this.#end();
-    this.#handler.onStatus(status);
+    this.#status = status;
+    this.#tellStatus();
+  }
+
+  #tellStatus(): void {
+    if (this.#status === null || this.#queue.length > 0) return;
+    this.#handler.onStatus(this.#status);
+    this.#status = null;
   }
 
   #end(): void {
     this.finished = true;
     this.receiver = NO_RECEIVER;
-    this.#queue = [];
-    this.queuedBytes = 0;
     this.unreportedBytes = 0;
   }
 }
