@@ -53,6 +53,11 @@ export class RawCall implements StreamHandler {
     return this.#status.promise;
   }
 
+  /** Sends a further message, length prefix and all. */
+  send(message: Uint8Array): void {
+    this.#stream.sendData(message, 0, message.length, false);
+  }
+
   halfClose(): void {
     this.#stream.sendEnd();
   }

@@ -145,7 +145,8 @@ test("each client stream gets one answer for each request, in order, and nothing
   fc.assert(
     fc.property(steps, (walk) => {
       const world = new LeaseWorld(LIMITS);
-      world.connectMany(3);
+      world.connectMany(2);
+      world.connectMany(2, { requiresLeader: true });
       for (const step of walk) run(world, step);
       heal(world);
       expect(world.violations).toEqual([]);

@@ -161,9 +161,13 @@ export class ClientStream implements CallReceiver {
       return;
     }
     this.#requestBytes += size;
-    this.#retain(size);
-    if (this.#heartbeats >= this.#owner.clientHeartbeatsMax) this.#backlog.add(bytes, start, end);
-    else this.#take(bytes, start, end, nowMs);
+    if (this.#heartbeats >= this.#owner.clientHeartbeatsMax) {
+      this.#retain(size);
+      this.#backlog.add(bytes, start, end);
+    } else {
+      this.#retain(size + HEARTBEAT_BYTES);
+      this.#take(bytes, start, end, nowMs);
+    }
   }
 
   /** Has a request sent to a member; its id has been read. */
@@ -173,7 +177,6 @@ export class ClientStream implements CallReceiver {
     else this.#last.next = heartbeat;
     this.#last = heartbeat;
     this.#heartbeats++;
-    this.#retain(HEARTBEAT_BYTES);
     this.group.ask(heartbeat, latin1Text(bytes, start, end), requestId);
   }
 
@@ -219,6 +222,7 @@ export class ClientStream implements CallReceiver {
     while (!this.#backlog.empty && this.#heartbeats < this.#owner.clientHeartbeatsMax) {
       this.#backlog.take((bytes, start, end) => {
         requestId.readRequest(bytes, start, end);
+        this.#retain(HEARTBEAT_BYTES);
         this.#take(bytes, start, end, nowMs);
       });
     }

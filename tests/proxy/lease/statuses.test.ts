@@ -177,7 +177,7 @@ describe("`no leader`", () => {
     expect(statuses()).toEqual([NO_LEADER, NO_LEADER, NO_LEADER, undefined]);
     world.answerAll();
     world.clock.advance(20_000);
-    expect([other.answers, world.openCalls.length]).toEqual([[2n], 1]);
+    expect([other.answers, world.openCalls.length, world.hub.stats.leases]).toEqual([[2n], 1, 0]);
   });
 
   test("ends the stream of a client that comes later and requires a leader", () => {
