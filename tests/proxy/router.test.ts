@@ -4,7 +4,9 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { methodPath, SERVICES } from "../../src/etcd/services.ts";
 import { Cluster, MemberListResponseSchema } from "../../src/gen/etcdserverpb/cluster_pb.ts";
 import { KV, RangeRequestSchema, RangeResponseSchema } from "../../src/gen/etcdserverpb/kv_pb.ts";
+import { Lease } from "../../src/gen/etcdserverpb/lease_pb.ts";
 import { Code } from "../../src/grpc/status.ts";
+import type { LeaseHub } from "../../src/proxy/lease/lease-hub.ts";
 import { Router } from "../../src/proxy/router.ts";
 import { serveUniversal } from "../../src/grpc/universal-server.ts";
 import { headerField } from "../../src/hpack/header-field.ts";
@@ -100,6 +102,35 @@ describe("a gRPC call", () => {
     call.request(bytes);
     expect(await ended(call)).toEqual({ code: Code.INTERNAL, message });
     expect(scene.member.calls).toEqual([]);
+  });
+});
+
+describe("a call of LeaseKeepAlive", () => {
+  const path = methodPath(Lease.method.leaseKeepAlive);
+
+  function serve(encoding: string | null): { served: RecordedCall[]; forwarded: Promise<boolean> } {
+    const member = new StandInMember();
+    const forwarding = new Forwarding([member]);
+    const served: RecordedCall[] = [];
+    const leases = { serve: (call: RecordedCall) => served.push(call) } as unknown as LeaseHub;
+    const router = new Router(forwarding.channel, LIMITS, {}, null, leases);
+    const fields = encoding === null ? [] : [headerField("grpc-encoding", encoding)];
+    router.serve(new RecordedCall({ path, fields }));
+    const reached = async (): Promise<boolean> => {
+      if (served.length === 0) await waitFor("the call at the member", () => member.calls.length === 1);
+      forwarding[Symbol.dispose]();
+      member[Symbol.dispose]();
+      return served.length === 0;
+    };
+    return { served, forwarded: reached() };
+  }
+
+  test.each([null, "identity"])("with grpc-encoding %p is the hub's", async (encoding) => {
+    expect(await serve(encoding).forwarded).toBe(false);
+  });
+
+  test("that may be compressed is forwarded as it is", async () => {
+    expect(await serve("gzip").forwarded).toBe(true);
   });
 });
 

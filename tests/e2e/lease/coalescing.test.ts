@@ -105,10 +105,10 @@ test(
     await using proxy = await startGrpcProxy(targets.cluster.endpoints);
     const ids = await grant(50);
     using crowd = new Crowd(proxy.address, 50);
-    let stopped = false;
+    const stop = new AbortController();
     let answers = 0;
     const beating = crowd.streams.map(async (stream, index) => {
-      while (!stopped) {
+      while (!stop.signal.aborted) {
         expect((await stream.beat(ids[index]!)).TTL).toBe(TTL_SECONDS);
         answers++;
       }
@@ -122,7 +122,7 @@ test(
     await used.kill();
     await progress(500);
     expect(memberUsedBy(proxy)).not.toBe(used);
-    stopped = true;
+    stop.abort();
     await Promise.all(beating);
     expect(crowd.streams.map(({ status }) => status).filter((status) => status !== undefined)).toEqual([]);
     await waitForStreams(targets.cluster, 1);
