@@ -126,7 +126,8 @@ export class ClientStream implements CallReceiver {
 
   /** A heartbeat of it ends with a status, and with it the stream: behind the answers to those before it. */
   fail(heartbeat: ClientHeartbeat, status: Status): void {
-    if (this.closed) return;
+    // An earlier heartbeat of the stream may have ended the same way, and this one with it.
+    if (this.closed || heartbeat.carrier === null) return;
     let before: ClientHeartbeat | null = null;
     for (let each = this.#first; each !== null && each !== heartbeat; each = each.next) before = each;
     this.#dropBehind(before);

@@ -371,10 +371,7 @@ function speaksOfMember({ code }: Status): boolean {
 
 /** Ends the client streams that wait for the heartbeat. */
 function failAll(heartbeat: UpstreamHeartbeat, status: Status): void {
-  for (const sharer of heartbeat.sharers()) {
-    // The stream may have been ended by an earlier one of its heartbeats.
-    if (sharer.carrier === heartbeat) sharer.stream.fail(sharer, status);
-  }
+  for (const sharer of heartbeat.sharers()) sharer.stream.fail(sharer, status);
 }
 
 /** `slice` of a chunk that is a Buffer would keep all of it alive. */
