@@ -103,10 +103,12 @@ eachTarget("a stream that is cancelled, or runs out of time, ends alone", async 
   using client = new GrpcClient(target.address);
   using stays = new LeaseStream(client);
   using cancelled = new LeaseStream(client);
+  for (const stream of [stays, cancelled]) await stream.beat(id);
   using timed = new LeaseStream(client, { timeoutMs: 300 });
-  for (const stream of [stays, cancelled, timed]) await stream.beat(id);
+  timed.send(id);
   cancelled.cancel();
   expect(await cancelled.over()).toMatchObject({ code: 1 });
-  expect(await timed.over()).toMatchObject({ code: 4 });
+  // The client's own clock says DEADLINE_EXCEEDED; etcd, if it is sooner, UNKNOWN with a text.
+  expect([2, 4]).toContain((await timed.over()).code);
   expect((await stays.beat(id)).TTL).toBe(TTL_SECONDS);
 });
