@@ -113,7 +113,7 @@ describe("a call of LeaseKeepAlive", () => {
     const forwarding = new Forwarding([member]);
     const served: RecordedCall[] = [];
     const leases = { serve: (call: RecordedCall) => served.push(call) } as unknown as LeaseHub;
-    const router = new Router(forwarding.channel, LIMITS, {}, null, leases);
+    const router = new Router(forwarding.channel, LIMITS, {}, { kv: null, watch: null, leases });
     const fields = encoding === null ? [] : [headerField("grpc-encoding", encoding)];
     router.serve(new RecordedCall({ path, fields }));
     const reached = async (): Promise<boolean> => {

@@ -8,6 +8,7 @@
  * at most one is in flight on the stream that new heartbeats take, and one is unsent; that one is in `#ready` unless
  * it waits for the one in flight.
  */
+import { copyBytes } from "../../base/copy-bytes.ts";
 import { Backoff } from "../../base/backoff.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { LeaseIdReader } from "../../etcd/lease-keep-alive.ts";
@@ -247,7 +248,7 @@ export class LeaseGroup implements UpstreamStreamOwner {
     end: number,
   ): void {
     this.#backoff.reset();
-    if (heartbeat.waiting > 0) heartbeat.deliver(copyOf(bytes, start, end));
+    if (heartbeat.waiting > 0) heartbeat.deliver(copyBytes(bytes, start, end));
     if (heartbeat.turn.inFlight === heartbeat) this.#pass(heartbeat.turn);
     if (stream !== this.#current) return;
     const { inFlightMax } = this.#owner.limits;
@@ -372,13 +373,6 @@ function speaksOfMember({ code }: Status): boolean {
 /** Ends the client streams that wait for the heartbeat. */
 function failAll(heartbeat: UpstreamHeartbeat, status: Status): void {
   for (const sharer of heartbeat.sharers()) sharer.stream.fail(sharer, status);
-}
-
-/** `slice` of a chunk that is a Buffer would keep all of it alive. */
-function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
-  const copy = new Uint8Array(end - start);
-  for (let i = 0; i < copy.length; i++) copy[i] = bytes[start + i]!;
-  return copy;
 }
 
 const NO_LEADER = "etcdserver: no leader";
