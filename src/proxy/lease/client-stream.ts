@@ -21,6 +21,8 @@ import { RequestBacklog } from "./request-backlog.ts";
 /** What a stream needs of the hub. */
 export interface ClientStreamOwner {
   readonly clientHeartbeatsMax: number;
+  /** How long answers wait for more, in milliseconds; 0: not at all. */
+  readonly holdMs: number;
   /** The largest request message, in bytes. */
   readonly requestBytesMax: number;
   nowMs(): number;
@@ -28,6 +30,8 @@ export interface ClientStreamOwner {
   groupOf(identity: string, requiresLeader: boolean): LeaseGroup;
   /** Answers have come: `pump` at the end of the turn. */
   pumpSoon(stream: ClientStream): void;
+  /** More are about to come: `pump` in a moment. */
+  pumpLater(stream: ClientStream): void;
   onClosed(stream: ClientStream): void;
 }
 
@@ -44,8 +48,9 @@ const requestId = new LeaseIdReader();
 export class ClientStream implements CallReceiver {
   readonly group: LeaseGroup;
   closed = false;
-  /** It is to be pumped at the end of this turn. */
+  /** It is to be pumped at the end of this turn, or in a moment. */
   pumping = false;
+  held = false;
   readonly #call: ServerCall;
   readonly #owner: ClientStreamOwner;
   readonly #reader: MessageReader;
@@ -131,7 +136,8 @@ export class ClientStream implements CallReceiver {
     let before: ClientHeartbeat | null = null;
     for (let each = this.#first; each !== null && each !== heartbeat; each = each.next) before = each;
     this.#dropBehind(before);
-    this.#endWith(status);
+    this.#ending = status;
+    this.pump();
   }
 
   /** Ends the stream now. */
@@ -139,6 +145,16 @@ export class ClientStream implements CallReceiver {
     if (this.closed) return;
     this.pump();
     this.#finish(status);
+  }
+
+  /** Sends the answers whose turn it is, unless more are about to come. */
+  pumpIfWhole(): void {
+    if (this.#owner.holdMs === 0 || !this.#awaitsMore()) {
+      this.pump();
+      return;
+    }
+    this.pumping = false;
+    if (!this.held) this.#owner.pumpLater(this);
   }
 
   /** Sends the answers whose turn it is, as far as the client reads. */
@@ -179,6 +195,13 @@ export class ClientStream implements CallReceiver {
     this.#last = heartbeat;
     this.#heartbeats++;
     this.group.ask(heartbeat, latin1Text(bytes, start, end), requestId);
+  }
+
+  /** Behind the answers that are there, further heartbeats are in flight. */
+  #awaitsMore(): boolean {
+    let each = this.#first;
+    while (each !== null && each.answer !== null) each = each.next;
+    return each !== null && each.carrier !== null && each.carrier.inFlight;
   }
 
   #sendAnswers(): void {

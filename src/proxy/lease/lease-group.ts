@@ -20,6 +20,7 @@ import type { ClientStream } from "./client-stream.ts";
 import type { LeaseCalls } from "./lease-calls.ts";
 import type { LeaseLimits } from "./lease-limits.ts";
 import type { LeaseStats } from "./lease-stats.ts";
+import { ReadyHeartbeats } from "./ready-heartbeats.ts";
 import { LeaseTurn } from "./lease-turn.ts";
 import { UpstreamHeartbeat } from "./upstream-heartbeat.ts";
 import { takePiece, UpstreamStream, type UpstreamStreamOwner } from "./upstream-stream.ts";
@@ -29,7 +30,7 @@ export interface LeaseGroupOwner {
   readonly calls: LeaseCalls;
   readonly clock: Clock;
   readonly limits: LeaseLimits;
-  readonly stats: LeaseStats;
+  readonly counted: LeaseStats;
   readonly random: () => number;
   /** `flush` at the end of the turn. */
   flushSoon(group: LeaseGroup): void;
@@ -39,6 +40,8 @@ export interface LeaseGroupOwner {
 
 /** The least time between two looks at who has waited too long for a member, in milliseconds. */
 const WAIT_STEP_MS = 20;
+/** Leases that are remembered while nothing of them is under way. */
+const RESTING_TURNS_MAX = 16_384;
 
 export class LeaseGroup implements UpstreamStreamOwner {
   readonly key: string;
@@ -48,9 +51,10 @@ export class LeaseGroup implements UpstreamStreamOwner {
   readonly #requiresLeader: boolean;
   readonly #owner: LeaseGroupOwner;
   readonly #clients = new Set<ClientStream>();
+  /** By request. Those with nothing under way stay for a while: most leases are heard of again. */
   readonly #turns = new Map<string, LeaseTurn>();
-  /** Heartbeats to be sent as soon as a stream takes them, in their order. */
-  readonly #ready = new Set<UpstreamHeartbeat>();
+  /** Heartbeats to be sent as soon as a stream takes them. */
+  readonly #ready = new ReadyHeartbeats();
   /** The stream that new heartbeats take. */
   #current: UpstreamStream | null = null;
   /** That one, and those that may still answer. */
@@ -60,6 +64,8 @@ export class LeaseGroup implements UpstreamStreamOwner {
   #inFlightMax: number;
   #cancelRetry: (() => void) | null = null;
   #cancelWait: (() => void) | null = null;
+  #sentAtMs = Number.NEGATIVE_INFINITY;
+  #nextPiecePlanned = false;
   #cancelLinger: (() => void) | null = null;
   #idleSinceMs = 0;
   #closed = false;
@@ -71,6 +77,14 @@ export class LeaseGroup implements UpstreamStreamOwner {
     this.#owner = owner;
     this.#backoff = new Backoff({ firstMs: 50, limitMs: 2000, random: owner.random });
     this.#inFlightMax = owner.limits.inFlightMax;
+  }
+
+  /** Leases with a heartbeat under way. */
+  get leases(): number {
+    let leases = 0;
+    for (const { unsent, inFlight } of this.#turns.values())
+      if (unsent !== null || inFlight !== null) leases++;
+    return leases;
   }
 
   // From client streams.
@@ -87,19 +101,19 @@ export class LeaseGroup implements UpstreamStreamOwner {
   }
 
   ask(heartbeat: ClientHeartbeat, message: string, id: LeaseIdReader): void {
-    const { stats } = this.#owner;
-    stats.clientHeartbeats++;
+    const { counted } = this.#owner;
+    counted.clientHeartbeats++;
     let turn = this.#turns.get(message);
     if (turn === undefined) {
       turn = new LeaseTurn(message, id);
       this.#turns.set(message, turn);
-      stats.leases++;
+      this.#forgetOldest();
     }
     if (turn.unsent === null) {
       turn.unsent = new UpstreamHeartbeat(turn);
-      if (turn.inFlight === null) this.#makeReady(turn.unsent);
+      if (turn.inFlight === null) this.#makeReady(turn.unsent, heartbeat.arrivedMs);
     } else {
-      stats.sharedHeartbeats++;
+      counted.sharedHeartbeats++;
     }
     turn.unsent.add(heartbeat);
   }
@@ -111,8 +125,7 @@ export class LeaseGroup implements UpstreamStreamOwner {
     const { turn } = carrier;
     if (carrier.waiting > 0 || turn.unsent !== carrier) return;
     turn.unsent = null;
-    this.#ready.delete(carrier);
-    if (turn.inFlight === null) this.#forget(turn);
+    this.#ready.remove(carrier);
   }
 
   /** Sends what is ready, on a stream that is opened if there is none. */
@@ -122,8 +135,22 @@ export class LeaseGroup implements UpstreamStreamOwner {
     const wanted = this.#ready.size > 0 || (this.#requiresLeader && this.#clients.size > 0);
     if (!wanted) return;
     if (this.#cancelRetry === null) this.#current ??= this.#open();
-    if (this.#current !== null && this.#current.reached) this.#send(this.#current);
-    else this.#watchWaiting();
+    if (this.#current === null || !this.#current.reached) this.#watchWaiting();
+    else if (!this.#tooSoon()) this.#send(this.#current);
+  }
+
+  /** A piece was sent a moment ago: what is ready waits for more. */
+  #tooSoon(): boolean {
+    if (this.#nextPiecePlanned) return true;
+    const { clock, limits } = this.#owner;
+    const waitMs = this.#sentAtMs + limits.sendIntervalMs - clock.nowMs();
+    if (waitMs <= 0 || this.#ready.size === 0) return false;
+    this.#nextPiecePlanned = true;
+    clock.after(waitMs, () => {
+      this.#nextPiecePlanned = false;
+      this.#owner.flushSoon(this);
+    });
+    return true;
   }
 
   /** Ends all calls to members. */
@@ -134,7 +161,7 @@ export class LeaseGroup implements UpstreamStreamOwner {
     this.#cancelLinger?.();
     for (const stream of this.#streams) {
       stream.cancel();
-      this.#owner.stats.upstreamStreams--;
+      this.#owner.counted.upstreamStreams--;
     }
     this.#streams.clear();
   }
@@ -142,32 +169,34 @@ export class LeaseGroup implements UpstreamStreamOwner {
   #open(): UpstreamStream {
     const stream = new UpstreamStream(this.#owner.calls, this.#token, this.#requiresLeader, this);
     this.#streams.add(stream);
-    this.#owner.stats.upstreamStreams++;
+    this.#owner.counted.upstreamStreams++;
     return stream;
   }
 
   #send(stream: UpstreamStream): void {
-    const { stats, clock } = this.#owner;
+    const { counted, clock } = this.#owner;
     const nowMs = clock.nowMs();
+    if (this.#ready.size > 0) this.#sentAtMs = nowMs;
     while (this.#ready.size > 0 && stream.roomy && stream.inFlight < this.#inFlightMax) {
       const piece = takePiece();
-      for (const heartbeat of this.#ready) {
-        this.#ready.delete(heartbeat);
+      let heartbeat = this.#ready.take();
+      while (heartbeat !== null) {
         const { turn } = heartbeat;
         turn.unsent = null;
         turn.inFlight = heartbeat;
-        stats.upstreamHeartbeats++;
-        if (heartbeat.wasSent) stats.resentHeartbeats++;
+        counted.upstreamHeartbeats++;
+        if (heartbeat.wasSent) counted.resentHeartbeats++;
         else heartbeat.sentMs = nowMs;
-        if (!stream.append(piece, heartbeat) || stream.inFlight >= this.#inFlightMax) break;
+        const roomy = stream.append(piece, heartbeat) && stream.inFlight < this.#inFlightMax;
+        heartbeat = roomy ? this.#ready.take() : null;
       }
       stream.sendPiece(piece);
     }
   }
 
   /** Nothing but the stream keeps the heartbeat from being sent. */
-  #makeReady(heartbeat: UpstreamHeartbeat): void {
-    heartbeat.readyMs = this.#owner.clock.nowMs();
+  #makeReady(heartbeat: UpstreamHeartbeat, nowMs = this.#owner.clock.nowMs()): void {
+    heartbeat.readyMs = nowMs;
     this.#ready.add(heartbeat);
     this.#owner.flushSoon(this);
   }
@@ -175,14 +204,16 @@ export class LeaseGroup implements UpstreamStreamOwner {
   /** The heartbeat in flight is no more: the one behind it may be sent. */
   #pass(turn: LeaseTurn): void {
     turn.inFlight = null;
-    if (turn.unsent === null) this.#forget(turn);
-    else if (!this.#ready.has(turn.unsent)) this.#makeReady(turn.unsent);
+    if (turn.unsent !== null && !turn.unsent.ready) this.#makeReady(turn.unsent);
   }
 
-  #forget(turn: LeaseTurn): void {
-    if (this.#turns.get(turn.message) !== turn) return;
-    this.#turns.delete(turn.message);
-    this.#owner.stats.leases--;
+  /** Leases that nobody has asked for in a long time. */
+  #forgetOldest(): void {
+    if (this.#turns.size <= RESTING_TURNS_MAX) return;
+    for (const [message, { unsent, inFlight }] of this.#turns) {
+      if (unsent === null && inFlight === null) this.#turns.delete(message);
+      return;
+    }
   }
 
   /** A heartbeat whose stream is gone: it is sent again, with whoever waits behind it, if anybody waits at all. */
@@ -192,7 +223,6 @@ export class LeaseGroup implements UpstreamStreamOwner {
     if (turn === undefined) {
       turn = heartbeat.turn;
       this.#turns.set(turn.message, turn);
-      this.#owner.stats.leases++;
     }
     if (turn.unsent === null) {
       heartbeat.turn = turn;
@@ -200,7 +230,7 @@ export class LeaseGroup implements UpstreamStreamOwner {
     } else {
       turn.unsent.absorb(heartbeat);
     }
-    if (turn.inFlight === null && !this.#ready.has(turn.unsent)) this.#makeReady(turn.unsent);
+    if (turn.inFlight === null && !turn.unsent.ready) this.#makeReady(turn.unsent);
   }
 
   // While no member can be reached.
@@ -295,7 +325,7 @@ export class LeaseGroup implements UpstreamStreamOwner {
   }
 
   #leave(stream: UpstreamStream): void {
-    if (this.#streams.delete(stream)) this.#owner.stats.upstreamStreams--;
+    if (this.#streams.delete(stream)) this.#owner.counted.upstreamStreams--;
     if (this.#current === stream) this.#current = null;
   }
 

@@ -31,10 +31,11 @@ export class LeaseHub implements ClientStreamOwner, LeaseGroupOwner {
   readonly limits: LeaseLimits;
   readonly requestBytesMax: number;
   readonly random: () => number;
-  /** What has been counted up to now. */
-  readonly stats = new LeaseStats();
+  readonly counted = new LeaseStats();
   readonly #groups = new Map<string, LeaseGroup>();
   #pumping: ClientStream[] = [];
+  /** Streams whose answers wait for more. */
+  #held: ClientStream[] = [];
   #flushing: LeaseGroup[] = [];
   #turnPlanned = false;
 
@@ -46,10 +47,18 @@ export class LeaseHub implements ClientStreamOwner, LeaseGroupOwner {
     this.random = options.random ?? Math.random;
   }
 
+  /** What has been counted up to now. */
+  get stats(): LeaseStats {
+    const stats = this.counted;
+    stats.leases = 0;
+    for (const group of this.#groups.values()) stats.leases += group.leases;
+    return stats;
+  }
+
   /** Serves a client's LeaseKeepAlive call. */
   serve(call: ServerCall): void {
     const stream = new ClientStream(call, this);
-    this.stats.clientStreams++;
+    this.counted.clientStreams++;
     stream.group.add(stream);
   }
 
@@ -65,6 +74,10 @@ export class LeaseHub implements ClientStreamOwner, LeaseGroupOwner {
     return this.limits.clientHeartbeatsMax;
   }
 
+  get holdMs(): number {
+    return this.limits.holdMs;
+  }
+
   nowMs(): number {
     return this.clock.nowMs();
   }
@@ -74,8 +87,13 @@ export class LeaseHub implements ClientStreamOwner, LeaseGroupOwner {
     this.#planTurn();
   }
 
+  pumpLater(stream: ClientStream): void {
+    stream.held = true;
+    if (this.#held.push(stream) === 1) this.clock.after(this.holdMs, () => this.#pumpHeld());
+  }
+
   onClosed(stream: ClientStream): void {
-    this.stats.clientStreams--;
+    this.counted.clientStreams--;
     stream.group.remove(stream);
   }
 
@@ -108,11 +126,20 @@ export class LeaseHub implements ClientStreamOwner, LeaseGroupOwner {
     this.clock.endOfTurn(() => this.#endTurn());
   }
 
+  #pumpHeld(): void {
+    const streams = this.#held;
+    this.#held = [];
+    for (const stream of streams) {
+      stream.held = false;
+      stream.pump();
+    }
+  }
+
   #endTurn(): void {
     this.#turnPlanned = false;
     const streams = this.#pumping;
     this.#pumping = [];
-    for (const stream of streams) stream.pump();
+    for (const stream of streams) stream.pumpIfWhole();
     const groups = this.#flushing;
     this.#flushing = [];
     for (const group of groups) group.flush();

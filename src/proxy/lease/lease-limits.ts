@@ -8,6 +8,13 @@ export interface LeaseLimits {
   readonly inFlightMax: number;
   /** The same, right after a status has ended a stream: what is sent behind the next cause of one is sent in vain. */
   readonly inFlightAfterStatusMax: number;
+  /**
+   * The least time from one piece of heartbeats sent upstream to the next, in milliseconds: those that come meanwhile go
+   * together, which spares both sides a wake-up for each. The first one after a pause goes at once.
+   */
+  readonly sendIntervalMs: number;
+  /** How long a client's answers wait for those to its other heartbeats in flight, in milliseconds: clients send many at once. */
+  readonly holdMs: number;
   /** Times that a heartbeat is sent again because its stream was lost: a member that ends every stream. */
   readonly resendsMax: number;
   /** A status of a member in trouble counts for all heartbeats that are in flight for so long, in milliseconds. */
@@ -24,6 +31,8 @@ export const LEASE_LIMITS: LeaseLimits = {
   clientHeartbeatsMax: 256,
   inFlightMax: 4096,
   inFlightAfterStatusMax: 16,
+  sendIntervalMs: 20,
+  holdMs: 5,
   resendsMax: 5,
   patienceMs: 5000,
   waitMs: 5000,

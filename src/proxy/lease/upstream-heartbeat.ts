@@ -11,6 +11,8 @@ const NEVER_SENT = -1;
 
 export class UpstreamHeartbeat {
   turn: LeaseTurn;
+  /** It is in the list of those to be sent. */
+  ready = false;
   /** How many clients' heartbeats wait for the answer. */
   waiting = 0;
   /** When it was sent for the first time. */
@@ -28,6 +30,11 @@ export class UpstreamHeartbeat {
 
   get wasSent(): boolean {
     return this.sentMs !== NEVER_SENT;
+  }
+
+  /** It is at a member, whose answer is to come. */
+  get inFlight(): boolean {
+    return this.turn.inFlight === this;
   }
 
   /** Lets a client's heartbeat share it. */

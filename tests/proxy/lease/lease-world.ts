@@ -29,8 +29,15 @@ export class LeaseWorld implements LeaseCalls, ModelCallOwner {
   readonly #violations: string[] = [];
   #ticks = 0;
 
+  /** Unless `limits` say otherwise, nothing waits for more to go with it. */
   constructor(limits: Partial<LeaseLimits> = {}, requestBytesMax = 1024) {
-    this.hub = new LeaseHub({ calls: this, clock: this.clock, requestBytesMax, limits, random: () => 0 });
+    this.hub = new LeaseHub({
+      calls: this,
+      clock: this.clock,
+      requestBytesMax,
+      limits: { sendIntervalMs: 0, holdMs: 0, ...limits },
+      random: () => 0,
+    });
   }
 
   /** A client whose stream the hub serves from now on. */
