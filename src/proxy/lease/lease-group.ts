@@ -23,6 +23,7 @@ import type { LeaseStats } from "./lease-stats.ts";
 import { ReadyHeartbeats } from "./ready-heartbeats.ts";
 import { LeaseTurn } from "./lease-turn.ts";
 import { UpstreamHeartbeat } from "./upstream-heartbeat.ts";
+import { SendPace } from "./send-pace.ts";
 import { takePiece, UpstreamStream, type UpstreamStreamOwner } from "./upstream-stream.ts";
 
 /** What a group needs of the hub. */
@@ -64,7 +65,7 @@ export class LeaseGroup implements UpstreamStreamOwner {
   #inFlightMax: number;
   #cancelRetry: (() => void) | null = null;
   #cancelWait: (() => void) | null = null;
-  #sentAtMs = Number.NEGATIVE_INFINITY;
+  readonly #pace: SendPace;
   #nextPiecePlanned = false;
   #cancelLinger: (() => void) | null = null;
   #idleSinceMs = 0;
@@ -77,6 +78,7 @@ export class LeaseGroup implements UpstreamStreamOwner {
     this.#owner = owner;
     this.#backoff = new Backoff({ firstMs: 50, limitMs: 2000, random: owner.random });
     this.#inFlightMax = owner.limits.inFlightMax;
+    this.#pace = new SendPace(owner.limits.sendIntervalMs, owner.limits.manyHeartbeats);
   }
 
   /** Leases with a heartbeat under way. */
@@ -139,14 +141,13 @@ export class LeaseGroup implements UpstreamStreamOwner {
     else if (!this.#tooSoon()) this.#send(this.#current);
   }
 
-  /** A piece was sent a moment ago: what is ready waits for more. */
+  /** Many heartbeats come: what is ready waits for more. */
   #tooSoon(): boolean {
     if (this.#nextPiecePlanned) return true;
-    const { clock, limits } = this.#owner;
-    const waitMs = this.#sentAtMs + limits.sendIntervalMs - clock.nowMs();
+    const waitMs = this.#pace.waitMs(this.#owner.clock.nowMs());
     if (waitMs <= 0 || this.#ready.size === 0) return false;
     this.#nextPiecePlanned = true;
-    clock.after(waitMs, () => {
+    this.#owner.clock.after(waitMs, () => {
       this.#nextPiecePlanned = false;
       this.#owner.flushSoon(this);
     });
@@ -176,7 +177,7 @@ export class LeaseGroup implements UpstreamStreamOwner {
   #send(stream: UpstreamStream): void {
     const { counted, clock } = this.#owner;
     const nowMs = clock.nowMs();
-    if (this.#ready.size > 0) this.#sentAtMs = nowMs;
+    this.#pace.sending(this.#ready.size, nowMs);
     while (this.#ready.size > 0 && stream.roomy && stream.inFlight < this.#inFlightMax) {
       const piece = takePiece();
       let heartbeat = this.#ready.take();

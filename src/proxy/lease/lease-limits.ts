@@ -9,10 +9,12 @@ export interface LeaseLimits {
   /** The same, right after a status has ended a stream: what is sent behind the next cause of one is sent in vain. */
   readonly inFlightAfterStatusMax: number;
   /**
-   * The least time from one piece of heartbeats sent upstream to the next, in milliseconds: those that come meanwhile go
-   * together, which spares both sides a wake-up for each. The first one after a pause goes at once.
+   * While many heartbeats come, the least time from one piece of them sent upstream to the next, in milliseconds: those
+   * that come meanwhile go together, which spares both sides a wake-up for each.
    */
   readonly sendIntervalMs: number;
+  /** How many heartbeats within that time are many: fewer go at once. */
+  readonly manyHeartbeats: number;
   /** How long a client's answers wait for those to its other heartbeats in flight, in milliseconds: clients send many at once. */
   readonly holdMs: number;
   /** Times that a heartbeat is sent again because its stream was lost: a member that ends every stream. */
@@ -31,7 +33,8 @@ export const LEASE_LIMITS: LeaseLimits = {
   clientHeartbeatsMax: 256,
   inFlightMax: 4096,
   inFlightAfterStatusMax: 16,
-  sendIntervalMs: 20,
+  sendIntervalMs: 40,
+  manyHeartbeats: 32,
   holdMs: 5,
   resendsMax: 5,
   patienceMs: 5000,

@@ -35,7 +35,7 @@ export class LeaseWorld implements LeaseCalls, ModelCallOwner {
       calls: this,
       clock: this.clock,
       requestBytesMax,
-      limits: { sendIntervalMs: 0, holdMs: 0, ...limits },
+      limits: { sendIntervalMs: 0, holdMs: 0, manyHeartbeats: 1, ...limits },
       random: () => 0,
     });
   }
