@@ -53,7 +53,7 @@ function readsOnlyWithin(bytes: Uint8Array, end: number, depth: number): boolean
 
 /**
  * The keys that the TxnRequest `bytes[start, end)` may change, in whichever branch; null when an operation is of an
- * unknown kind. @throws MalformedMessage
+ * unknown kind, or of several. @throws MalformedMessage
  */
 export function keysChangedByTxn(bytes: Uint8Array, start: number, end: number): KeyRange[] | null {
   const ranges: KeyRange[] = [];
@@ -77,20 +77,20 @@ function addChanges(ranges: KeyRange[], bytes: Uint8Array, end: number, depth: n
 }
 
 function addChangesOfOp(ranges: KeyRange[], bytes: Uint8Array, end: number, depth: number): boolean {
-  while (cursor.at < end) {
-    const kind = cursor.tag(bytes, end);
-    if (kind !== OP_RANGE && kind !== OP_PUT && kind !== OP_DELETE_RANGE && kind !== OP_TXN) return false;
-    const messageEnd = cursor.payloadEnd(bytes, end);
-    if (kind === OP_RANGE) {
-      cursor.at = messageEnd;
-    } else if (kind === OP_TXN) {
-      if (!addChanges(ranges, bytes, messageEnd, depth + 1)) return false;
-    } else {
-      const range = rangeWithin(bytes, messageEnd, kind === OP_DELETE_RANGE);
-      if (range !== null) ranges.push(range);
-    }
+  if (cursor.at === end) return true;
+  const kind = cursor.tag(bytes, end);
+  if (kind !== OP_RANGE && kind !== OP_PUT && kind !== OP_DELETE_RANGE && kind !== OP_TXN) return false;
+  const messageEnd = cursor.payloadEnd(bytes, end);
+  if (kind === OP_RANGE) {
+    cursor.at = messageEnd;
+  } else if (kind === OP_TXN) {
+    if (!addChanges(ranges, bytes, messageEnd, depth + 1)) return false;
+  } else {
+    const range = rangeWithin(bytes, messageEnd, kind === OP_DELETE_RANGE);
+    if (range !== null) ranges.push(range);
   }
-  return true;
+  // An operation is of one kind. One of several, which no client makes, some decoders take for the last, some join.
+  return cursor.at === end;
 }
 
 /** The key that the PutRequest `bytes[start, end)` changes. @throws MalformedMessage */

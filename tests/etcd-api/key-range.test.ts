@@ -115,3 +115,42 @@ describe("a key range", () => {
     expect(KeyRange.of(request.key, request.rangeEnd)?.equals(range(key, rangeEnd))).toBe(true);
   });
 });
+
+describe("two ranges meet", () => {
+  const RANGES: readonly (readonly [key: string, rangeEnd: string])[] = [
+    ["a", ""],
+    ["a", "a\0\0"],
+    ["a\0", ""],
+    ["a", "b"],
+    ["a", "c"],
+    ["b", "c"],
+    ["b", "\0"],
+    ["\0", "\0"],
+    ["c", ""],
+  ];
+
+  test("when some key lies in both, whichever is asked", () => {
+    const keys = ["\0", "a", "a\0", "a\0\0", "aa", "b", "bb", "c", "d"];
+    for (const [key, rangeEnd] of RANGES) {
+      for (const [otherKey, otherEnd] of RANGES) {
+        const one = range(key, rangeEnd);
+        const other = range(otherKey, otherEnd);
+        const shared = keys.some((key) => one.contains(key) && other.contains(key));
+        expect([one.id, other.id, one.meets(other)]).toEqual([one.id, other.id, shared]);
+      }
+    }
+  });
+
+  test("not when one begins where the other ends", () => {
+    expect(range("a", "b").meets(range("b", "c"))).toBe(false);
+    expect(range("a").meets(range("a\0"))).toBe(false);
+  });
+});
+
+test("a range of pieces of a message is the one of its key and range end", () => {
+  const message = bytes("..key..kez..");
+  const pieces = KeyRange.ofPieces(message, 2, 5, 7, 10);
+  expect(pieces?.equals(range("key", "kez"))).toBe(true);
+  expect(KeyRange.ofPieces(message, 2, 5, 0, 0)?.equals(range("key"))).toBe(true);
+  expect(KeyRange.ofPieces(message, 7, 10, 2, 5)).toBeNull();
+});

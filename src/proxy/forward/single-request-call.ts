@@ -38,6 +38,8 @@ export abstract class SingleRequestCall implements CallReceiver {
   }
 
   onRequestEnd(): void {
+    // The last bytes may have ended the call, and this comes with them.
+    if (this.call.finished) return;
     if (this.request.whole) this.onRequest();
     else this.endEarly(CUT_SHORT);
   }

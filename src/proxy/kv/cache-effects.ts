@@ -66,8 +66,8 @@ class WriteEffects implements AnswerEffects {
   ): void {
     if (!first) return;
     const ranges = this.#rangesOf(request);
-    const revision =
-      bytes[start] === 0 ? revisionOfAnswer(bytes, start + MESSAGE_PREFIX_BYTES, end) : UNKNOWN_REVISION;
+    const revision = revisionOf(bytes, start, end);
+    this.#cache.onShown(revision);
     if (ranges === null) this.#cache.clear();
     else if (revision === UNKNOWN_REVISION) for (const range of ranges) this.#cache.onUncertain(range);
     else for (const range of ranges) this.#cache.onAcknowledged(range, revision);
@@ -136,23 +136,45 @@ class CompactionEffects implements AnswerEffects {
 
 /** A stream that shows its client what others have changed: nothing older may be read afterwards. */
 class ShownEffects implements AnswerEffects {
-  protected readonly cache: ReadCache;
+  readonly #cache: ReadCache;
 
   constructor(cache: ReadCache) {
-    this.cache = cache;
+    this.#cache = cache;
   }
 
   beforePiece(): void {
-    this.cache.clear();
+    this.#cache.clear();
   }
 
   beforeEnd(): void {}
 }
 
-class AnyEffects extends ShownEffects {
-  override beforeEnd(): void {
-    this.cache.clear();
+class AnyEffects implements AnswerEffects {
+  readonly #cache: ReadCache;
+
+  constructor(cache: ReadCache) {
+    this.#cache = cache;
   }
+
+  beforePiece(
+    _request: RequestMessage | null,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    first: boolean,
+  ): void {
+    if (first) this.#cache.onShown(revisionOf(bytes, start, end));
+    this.#cache.clear();
+  }
+
+  beforeEnd(): void {
+    this.#cache.clear();
+  }
+}
+
+/** The revision that a framed answer, which begins with `bytes[start, end)`, is of. */
+function revisionOf(bytes: Uint8Array, start: number, end: number): number {
+  return bytes[start] === 0 ? revisionOfAnswer(bytes, start + MESSAGE_PREFIX_BYTES, end) : UNKNOWN_REVISION;
 }
 
 const NO_RANGES: readonly KeyRange[] = [];

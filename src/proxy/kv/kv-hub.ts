@@ -30,7 +30,7 @@ import { ReadCall, type ReadCallOwner } from "./read-call.ts";
 import { READ_LIMITS, type ReadLimits } from "./read-limits.ts";
 import { type ReadScope, ReadScopes } from "./read-scope.ts";
 import { ReadStats } from "./read-stats.ts";
-import type { Question, SharedRead } from "./shared-read.ts";
+import type { SharedRead } from "./shared-read.ts";
 import { SharedReads } from "./shared-reads.ts";
 
 export interface CacheBounds {
@@ -99,7 +99,7 @@ export class KvHub {
     const shared = {
       channel,
       limits: forwardLimits,
-      join: (call: ReadCall) => this.#reads.join(call),
+      join: (call: ReadCall) => this.#join(call),
       sendAnswer: (call: ServerCall, answer: Answer) => this.#send(call, answer),
     };
     this.#ranges = { ...shared, onRequest: (call) => this.#onRange(call) };
@@ -114,6 +114,11 @@ export class KvHub {
     stats.cacheEntries = this.#cache?.entries ?? 0;
     stats.cacheBytes = this.#cache?.bytes ?? 0;
     return stats;
+  }
+
+  /** Identities, with and without the wish for a leader, that something is known of. */
+  get scopes(): number {
+    return this.#scopes.size;
   }
 
   /** Serves a client's Range call. */
@@ -167,9 +172,8 @@ export class KvHub {
       }
       this.#stats.cacheMisses++;
     }
-    const cached = this.#cache === null ? null : scope.cached;
-    const table = serializable ? scope.serializable : scope.linearizable;
-    this.#ask(call, { table, text, cached, linearizable: !serializable });
+    const kind = serializable ? "serializable" : "linearizable";
+    call.ask(scope, scope.question(kind, text, this.#cache !== null));
   }
 
   #onTxn(call: ReadCall): void {
@@ -189,23 +193,32 @@ export class KvHub {
   }
 
   /** Shares a read whose answer is not kept. */
-  #askUnkept(call: ReadCall, { others }: ReadScope): void {
+  #askUnkept(call: ReadCall, scope: ReadScope): void {
     const { bytes, start, end } = call.request;
     const text = `${call.call.head.path} ${latin1Text(bytes, start + MESSAGE_PREFIX_BYTES, end)}`;
-    this.#ask(call, { table: others, text, cached: null, linearizable: false });
+    call.ask(scope, scope.question("others", text, false));
   }
 
-  #ask(call: ReadCall, question: Question): void {
-    call.ask(question);
-    if (this.#tidyPlanned) return;
-    this.#tidyPlanned = true;
-    this.#clock.after(TIDY_MS, () => this.#tidy());
+  /** A member is there for the call: it shares the next read of its question. */
+  #join(call: ReadCall): void {
+    if (call.scope?.dropped === true) {
+      // It has waited for long, and others have another scope by now.
+      const { kind, text, cached } = call.question;
+      call.scope = this.#scopes.of(call.call.head);
+      if (call.scope !== null) call.question = call.scope.question(kind, text, cached !== null);
+    }
+    this.#reads.join(call);
   }
 
   /** Who may share with the call; null when its answer cannot be shared. */
   #scopeOf(call: ReadCall): ReadScope | null {
     const { bytes, start } = call.request;
-    return bytes[start] === 0 ? this.#scopes.of(call.call.head) : null;
+    if (bytes[start] !== 0) return null;
+    if (!this.#tidyPlanned) {
+      this.#tidyPlanned = true;
+      this.#clock.after(TIDY_MS, () => this.#tidy());
+    }
+    return this.#scopes.of(call.call.head);
   }
 
   /** Reads the request of a Range; false when it is none that can be shared. */
@@ -237,11 +250,11 @@ export class KvHub {
 
   #keep({ question, request, sentAtMs, sentEpoch, sentFloor }: SharedRead, answer: Answer): boolean {
     const cache = this.#cache;
-    const { cached, text, linearizable } = question;
+    const { cached, text, kind } = question;
     const { bytes, start, end } = answer;
     if (cache === null || cached === null || bytes[start] !== 0) return false;
     const revision = revisionOfAnswer(bytes, start + MESSAGE_PREFIX_BYTES, end);
-    if (linearizable) cache.onLinearizable(revision, sentFloor);
+    if (kind === "linearizable") cache.onLinearizable(revision, sentEpoch, sentFloor);
     if (!cache.admits(revision, sentEpoch) || end - start > cache.entryBytesMax) return false;
     const known = cached.get(text);
     if (known !== undefined && known.revision >= revision) return cache.renew(known, revision, sentAtMs);

@@ -44,6 +44,8 @@ export class ReadCache {
   readonly #entries: LRUCache<CachedRead, CachedRead>;
   readonly #index = new CacheIndex();
   #sweepPlanned = false;
+  /** False: something was shown that is newer than `floorRevision`, and nobody knows how much. */
+  #floorKnown = true;
   readonly #drop = (entry: CachedRead): void => {
     this.#entries.delete(entry);
   };
@@ -91,7 +93,8 @@ export class ReadCache {
 
   /** Whether an answer at `revision`, sent for when the epoch was `epoch`, may be kept at all. */
   admits(revision: number, epoch: number): boolean {
-    return revision !== UNKNOWN_REVISION && revision >= this.floorRevision && epoch === this.epoch;
+    if (revision === UNKNOWN_REVISION || !this.#floorKnown) return false;
+    return revision >= this.floorRevision && epoch === this.epoch;
   }
 
   /**
@@ -117,9 +120,20 @@ export class ReadCache {
     return true;
   }
 
+  /**
+   * A client is about to be shown a state at `revision`: nothing older is kept from here on. When that is
+   * `UNKNOWN_REVISION`, nothing at all is kept until a linearizable answer has told how new the cluster is.
+   */
+  onShown(revision: number): void {
+    if (revision > this.floorRevision) this.floorRevision = revision;
+    if (revision !== UNKNOWN_REVISION) return;
+    this.#floorKnown = false;
+    this.epoch++;
+  }
+
   /** A write to `range` was acknowledged at `revision`. */
   onAcknowledged(range: KeyRange, revision: number): void {
-    if (revision > this.floorRevision) this.floorRevision = revision;
+    this.onShown(revision);
     this.#dropOlder(range, revision);
   }
 
@@ -158,11 +172,18 @@ export class ReadCache {
   }
 
   /**
-   * A linearizable read that was sent when the floor was `floorBefore` was answered at `revision`. It cannot be below, unless
-   * the cluster began anew from an older state: then nothing that was known of it holds any more.
+   * A linearizable read that was sent when the epoch and the floor were these was answered at `revision`. It cannot be below,
+   * unless the cluster began anew from an older state: then nothing that was known of it holds any more.
    */
-  onLinearizable(revision: number, floorBefore: number): void {
-    if (revision === UNKNOWN_REVISION || revision >= floorBefore) return;
+  onLinearizable(revision: number, epochBefore: number, floorBefore: number): void {
+    if (revision === UNKNOWN_REVISION) return;
+    if (!this.#floorKnown && epochBefore === this.epoch) {
+      this.#floorKnown = true;
+      this.onShown(revision);
+    }
+    if (revision >= floorBefore) return;
+    // Another read has told so already: what was written since holds.
+    if (this.floorRevision < floorBefore) return;
     this.clear();
     this.floorRevision = revision;
     this.compactedRevision = 0;

@@ -16,6 +16,7 @@ import { SingleRequestCall } from "../forward/single-request-call.ts";
 import { endUnserved } from "../forward/upstream-call.ts";
 import type { Answer } from "./answer.ts";
 import type { LargeAnswerTaker } from "./large-answer.ts";
+import type { ReadScope } from "./read-scope.ts";
 import type { Question, Reader, SharedRead } from "./shared-read.ts";
 
 /** What a read needs of those who serve it. */
@@ -34,6 +35,8 @@ export class ReadCall extends SingleRequestCall implements Reader, ChannelCall {
   declare readonly call: ServerCall;
   declare readonly request: RequestMessage;
   question: Question = NO_QUESTION;
+  /** Of the question; null before there is one. */
+  scope: ReadScope | null = null;
   read: SharedRead | null = null;
   readonly #owner: ReadCallOwner;
   #repeats: Repeats | null = null;
@@ -55,8 +58,9 @@ export class ReadCall extends SingleRequestCall implements Reader, ChannelCall {
     this.#taker = this.#owner.sendAnswer(this.call, answer);
   }
 
-  /** Reads at a member. */
-  ask(question: Question): void {
+  /** Reads at a member, with others of the scope. */
+  ask(scope: ReadScope, question: Question): void {
+    this.scope = scope;
     this.question = question;
     this.#owner.channel.begin(this);
   }
@@ -126,4 +130,4 @@ export class ReadCall extends SingleRequestCall implements Reader, ChannelCall {
   }
 }
 
-const NO_QUESTION: Question = { table: new Map(), text: "", cached: null, linearizable: true };
+const NO_QUESTION: Question = { table: new Map(), text: "", cached: null, kind: "linearizable" };

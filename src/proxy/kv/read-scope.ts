@@ -6,25 +6,27 @@
 import { credentialOf, requiresLeader } from "../../etcd/identity.ts";
 import type { CallHead } from "../../grpc/call-head.ts";
 import type { CachedReadTable } from "./cached-read.ts";
-import type { SharedReadTable } from "./shared-read.ts";
+import type { Question, QuestionKind, SharedReadTable } from "./shared-read.ts";
 
 export class ReadScope {
-  /** Ranges at members by the text of their requests. */
-  readonly linearizable: SharedReadTable = new Map();
-  readonly serializable: SharedReadTable = new Map();
-  /** Other reads at members by path and request. */
-  readonly others: SharedReadTable = new Map();
+  /** Reads at members by the text of their requests; `others` by path and request. */
+  readonly reads: Readonly<Record<QuestionKind, SharedReadTable>> = {
+    linearizable: new Map(),
+    serializable: new Map(),
+    others: new Map(),
+  };
   readonly cached: CachedReadTable = new Map();
   /** Nobody finds it any more. */
   dropped = false;
 
+  /** The question of that kind; `kept`: its answer may be kept. */
+  question(kind: QuestionKind, text: string, kept: boolean): Question {
+    return { kind, text, table: this.reads[kind], cached: kept ? this.cached : null };
+  }
+
   get empty(): boolean {
-    return (
-      this.cached.size === 0 &&
-      this.linearizable.size === 0 &&
-      this.serializable.size === 0 &&
-      this.others.size === 0
-    );
+    const { linearizable, serializable, others } = this.reads;
+    return this.cached.size + linearizable.size + serializable.size + others.size === 0;
   }
 }
 

@@ -23,6 +23,12 @@ import type { ReadLimits } from "./read-limits.ts";
 /** Reads by the text of their requests: the one at a member, or about to be sent, whose `next` waits for it. */
 export type SharedReadTable = Map<string, SharedRead>;
 
+/**
+ * `linearizable`: the answer shows all that was acknowledged before it was asked for. `serializable` ones may not, and
+ * of `others`, which are no Ranges, nobody has looked.
+ */
+export type QuestionKind = "linearizable" | "serializable" | "others";
+
 /** What is asked. */
 export interface Question {
   /** Where those who ask the same find each other. */
@@ -30,8 +36,7 @@ export interface Question {
   readonly text: string;
   /** Where the answer may be kept; null: it may not. */
   readonly cached: CachedReadTable | null;
-  /** The answer shows all that was acknowledged before it was asked for. */
-  readonly linearizable: boolean;
+  readonly kind: QuestionKind;
 }
 
 /** A caller who waits for the answer. */
@@ -91,6 +96,8 @@ export class SharedRead implements ClientCallHandler, AnswerHolder {
   #head: readonly HeaderField[] = NO_FIELDS;
   /** The first piece, which most answers have only one of. */
   #piece: { bytes: Uint8Array; start: number; end: number } | null = null;
+  /** How much of the answer has come. */
+  #answerBytes = 0;
   /** All pieces, when there are several. While streaming: a copy for the cache. */
   #gathered: ByteWriter | null = null;
   heldBytes = 0;
@@ -174,6 +181,7 @@ export class SharedRead implements ClientCallHandler, AnswerHolder {
   }
 
   onAnswerBytes(bytes: Uint8Array, start: number, end: number): void {
+    this.#answerBytes += end - start;
     if (this.#state === "streaming") {
       this.#stream(bytes, start, end);
       return;
@@ -184,7 +192,7 @@ export class SharedRead implements ClientCallHandler, AnswerHolder {
     }
     if (this.readers.length === 0) {
       this.cancel();
-    } else if (this.readers.length === 1) {
+    } else if (this.readers.length === 1 && this.#gathered === null) {
       this.#beginStreaming();
       this.#stream(bytes, start, end);
     } else {
@@ -193,6 +201,7 @@ export class SharedRead implements ClientCallHandler, AnswerHolder {
   }
 
   onAnswerTrailers(fields: readonly HeaderField[]): void {
+    this.large = this.#answerBytes > this.#owner.limits.sharedAnswerBytesMax;
     if (this.#state === "streaming") {
       const kept = this.#gathered !== null && isOk(fields) && this.#keepCopy(fields);
       for (const { call } of this.#end(kept)) call.finishWithTrailers(fields);

@@ -92,8 +92,9 @@ export class SharedReads implements SharedReadOwner {
   onOver(read: SharedRead, kept: boolean): void {
     this.#watched.delete(read);
     if (read.detached) return;
-    const { cached, linearizable, text } = read.question;
-    const answer = kept && cached !== null && !linearizable ? this.#options.cache?.find(cached, text) : null;
+    const { cached, kind, text } = read.question;
+    const mayBeOld = kept && cached !== null && kind === "serializable";
+    const answer = mayBeOld ? this.#options.cache?.find(cached, text) : null;
     const waiting = answer ? (read.next?.drop() ?? NOBODY) : NOBODY;
     this.#letNextGo(read);
     // They do not mind an answer that is a little old.
@@ -171,7 +172,6 @@ export class SharedReads implements SharedReadOwner {
 
   #waitBehind(read: SharedRead, next: SharedRead): void {
     read.next = next;
-    next.large = read.large;
     this.#watch(read);
   }
 
@@ -185,6 +185,7 @@ export class SharedReads implements SharedReadOwner {
       table.delete(text);
     } else {
       table.set(text, next);
+      next.large = read.large;
       this.#sendSoon(next);
     }
   }
