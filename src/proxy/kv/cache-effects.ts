@@ -143,6 +143,8 @@ class ShownEffects implements AnswerEffects {
   }
 
   beforePiece(): void {
+    // Nobody reads what the pieces of a stream say.
+    this.#cache.onShown(UNKNOWN_REVISION);
     this.#cache.clear();
   }
 
@@ -163,7 +165,7 @@ class AnyEffects implements AnswerEffects {
     end: number,
     first: boolean,
   ): void {
-    if (first) this.#cache.onShown(revisionOf(bytes, start, end));
+    this.#cache.onShown(first ? revisionOf(bytes, start, end) : UNKNOWN_REVISION);
     this.#cache.clear();
   }
 
