@@ -8,4 +8,6 @@ export interface Clock {
   after(delayMs: number, run: () => void): () => void;
   /** Runs `run` once the events of this turn of the event loop have been handled. */
   endOfTurn(run: () => void): void;
+  /** Runs `run` once the events of the turn after this one have been handled: the loop does not rest in between. */
+  endOfNextTurn(run: () => void): void;
 }

@@ -12,4 +12,8 @@ export const REAL_CLOCK: Clock = {
   endOfTurn(run) {
     atEndOfTurn({ onEndOfTurn: run });
   },
+  endOfNextTurn(run) {
+    // From within the end of a turn this comes behind the next look at the sockets.
+    setImmediate(run);
+  },
 };

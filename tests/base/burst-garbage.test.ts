@@ -23,6 +23,10 @@ class HandClock implements Clock {
     run();
   }
 
+  endOfNextTurn(run: () => void): void {
+    run();
+  }
+
   pass(ms: number): void {
     this.#nowMs += ms;
     const due = this.#timers.filter(({ atMs }) => atMs <= this.#nowMs);

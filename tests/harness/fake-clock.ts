@@ -16,6 +16,7 @@ export class FakeClock implements Clock {
   #nowMs = 1_000_000;
   #timers: Timer[] = [];
   #atEndOfTurn: (() => void)[] = [];
+  #atEndOfNextTurn: (() => void)[] = [];
 
   nowMs(): number {
     return this.#nowMs;
@@ -33,8 +34,19 @@ export class FakeClock implements Clock {
     this.#atEndOfTurn.push(run);
   }
 
+  endOfNextTurn(run: () => void): void {
+    this.#atEndOfNextTurn.push(run);
+  }
+
+  /** Something waits for the end of the next turn. */
+  get goesOn(): boolean {
+    return this.#atEndOfNextTurn.length > 0;
+  }
+
   /** Ends the turn: runs what was put off to its end, and what that puts off again. */
   endTurn(): void {
+    this.#atEndOfTurn.push(...this.#atEndOfNextTurn);
+    this.#atEndOfNextTurn = [];
     for (let round = 0; this.#atEndOfTurn.length > 0; round++) {
       if (round === ROUNDS_MAX)
         throw new Error(`the turn does not end: ${ROUNDS_MAX} rounds of further work`);

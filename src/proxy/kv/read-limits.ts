@@ -6,6 +6,11 @@ export interface ReadLimits {
   readonly sharedAnswerBytesMax: number;
   /** All answers that are being gathered, in bytes: many large reads at once. Beyond it they are streamed, too. */
   readonly gatheredBytesMax: number;
+  /**
+   * Turns that a read of several callers waits for more of them, at most; it goes as soon as nobody joins in one. A crowd
+   * asks within microseconds, and costs less the fewer reads it takes.
+   */
+  readonly gatherTurnsMax: number;
   /** How long a read may keep the next one of its kind waiting, in milliseconds: a member that hangs. */
   readonly hangMs: number;
   /** How much of an answer waits for one caller who does not read, in bytes; more is sent as he takes it. */
@@ -19,6 +24,7 @@ export interface ReadLimits {
 export const READ_LIMITS: ReadLimits = {
   sharedAnswerBytesMax: 4 * 1024 * 1024,
   gatheredBytesMax: 64 * 1024 * 1024,
+  gatherTurnsMax: 8,
   hangMs: 2000,
   pieceBytes: 64 * 1024,
   heldBytesMax: 16 * 1024,

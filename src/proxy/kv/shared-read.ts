@@ -86,6 +86,9 @@ export class SharedRead implements ClientCallHandler, AnswerHolder {
   large = false;
   /** The next read does not wait for it any more. */
   detached = false;
+  /** Turns that it has waited for more callers, and how many there were at the end of the last one. */
+  turnsGathered = 0;
+  readersGathered = 0;
   sentAtMs = 0;
   /** The cache's `epoch` and `floorRevision` when it was sent. */
   sentEpoch = 0;

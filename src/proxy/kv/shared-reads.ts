@@ -3,7 +3,7 @@
  * waits, however many callers ask (architecture §4, "Reads").
  *
  * A read is sent at the end of the turn in which it was asked for, or in which the one before it was answered: all
- * who ask until then share it. One that hangs, or whose endpoint was left, holds up nobody for long.
+ * who ask until then share it. With several of them it waits for the end of a turn in which nobody joins. One that hangs, or whose endpoint was left, holds up nobody for long.
  */
 import type { Clock } from "../../base/clock.ts";
 import type { Channel } from "../../grpc/channel.ts";
@@ -40,6 +40,7 @@ export class SharedReads implements SharedReadOwner {
   readonly memory: AnswerMemory;
   readonly #options: SharedReadsOptions;
   #unsent: SharedRead[] = [];
+  #gathering: SharedRead[] = [];
   /** Reads at members that another one waits for, or that nobody waits for. */
   readonly #watched = new Set<SharedRead>();
   #watching = false;
@@ -123,7 +124,27 @@ export class SharedReads implements SharedReadOwner {
   #sendAll(): void {
     const reads = this.#unsent;
     this.#unsent = [];
-    for (const read of reads) this.#send(read);
+    for (const read of reads) {
+      if (this.#gathers(read)) this.#sendLater(read);
+      else this.#send(read);
+    }
+  }
+
+  /** Several callers have joined in this turn: more of the crowd may be about to. */
+  #gathers(read: SharedRead): boolean {
+    const { length } = read.readers;
+    if (length < 2 || length <= read.readersGathered) return false;
+    read.readersGathered = length;
+    return ++read.turnsGathered < this.limits.gatherTurnsMax;
+  }
+
+  #sendLater(read: SharedRead): void {
+    if (this.#gathering.push(read) > 1) return;
+    this.#options.clock.endOfNextTurn(() => {
+      this.#unsent.push(...this.#gathering);
+      this.#gathering = [];
+      this.#sendAll();
+    });
   }
 
   #send(read: SharedRead): void {

@@ -119,9 +119,10 @@ export class KvScene {
     return call;
   }
 
-  /** Ends the turn. */
+  /** Ends the turn, and those after it in which nothing comes. */
   turn(): void {
-    this.clock.endTurn();
+    do this.clock.endTurn();
+    while (this.clock.goesOn);
   }
 
   /** Whatever broke a rule. */
@@ -131,7 +132,7 @@ export class KvScene {
 
   /** What should be gone once every call has ended, and has not: after ten seconds in which nothing happens. */
   leftOvers(): string[] {
-    this.clock.endTurn();
+    this.turn();
     this.clock.advance(10_000);
     const { cacheEntries, cacheBytes, cacheKeys } = this.hub.stats;
     const counts: Record<string, number> = {

@@ -146,7 +146,7 @@ export function walks({ trouble }: WalkKind): fc.Arbitrary<Command[]> {
 /** Does what a command says; without anything to do it to, nothing. */
 export function walk(world: KvWorld, command: Command): void {
   step(world, command);
-  if (!command.sameTurn) world.scene.turn();
+  if (!command.sameTurn) world.scene.clock.endTurn();
   world.notice();
 }
 
@@ -181,7 +181,7 @@ function step(world: KvWorld, command: Command): void {
         const { open } = world;
         const running = open[(command.pick + time * 7) % open.length];
         if (running !== undefined) world.proceed(running, command.bytes);
-        if (!command.sameTurn) scene.turn();
+        if (!command.sameTurn) scene.clock.endTurn();
         world.notice();
       }
       break;

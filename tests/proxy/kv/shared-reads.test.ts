@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { KV } from "../../../src/gen/etcdserverpb/kv_pb.ts";
 import { Code } from "../../../src/grpc/status.ts";
 import { headerField } from "../../../src/hpack/header-field.ts";
+import { READ_LIMITS } from "../../../src/proxy/kv/read-limits.ts";
 import { KvScene, rangeAnswer, rangeRequest, txnRequest } from "./kv-scene.ts";
 import type { ReadClient } from "./read-client.ts";
 
@@ -39,6 +40,40 @@ describe("reads that ask the same", () => {
     scene.channel.call(1).answer(rangeAnswer(6));
     for (const caller of later) expect(value(caller)).toEqual(rangeAnswer(6));
     expect(scene.leftOvers()).toEqual([]);
+  });
+
+  test("of a lone caller goes to the member at the end of the turn", () => {
+    const scene = new KvScene();
+    scene.range("k");
+    scene.clock.endTurn();
+    expect(scene.channel.calls).toHaveLength(1);
+  });
+
+  test("of several callers waits while more join, turn by turn, and goes when nobody does", () => {
+    const scene = new KvScene();
+    scene.range("k");
+    for (let turn = 0; turn < 3; turn++) {
+      scene.range("k");
+      scene.clock.endTurn();
+      expect(scene.channel.calls).toHaveLength(0);
+    }
+    scene.clock.endTurn();
+    expect(scene.channel.calls).toHaveLength(1);
+    scene.channel.call(0).answer(rangeAnswer(5));
+    expect(scene.clients.every(({ done }) => done)).toBe(true);
+  });
+
+  test("of a crowd that goes on coming waits for eight turns at most", () => {
+    const scene = new KvScene();
+    scene.range("k");
+    for (let turn = 1; turn < READ_LIMITS.gatherTurnsMax; turn++) {
+      scene.range("k");
+      scene.clock.endTurn();
+      expect(scene.channel.calls).toHaveLength(0);
+    }
+    scene.range("k");
+    scene.clock.endTurn();
+    expect(scene.channel.calls).toHaveLength(1);
   });
 
   test("and others do not hold each other up", () => {
