@@ -28,6 +28,7 @@ export function finishWith(call: ServerCall, { head, bytes, start, end, trailers
 /** The answer with bytes of its own. */
 export function ownedAnswer(answer: Answer): Answer {
   const { head, bytes, start, end, trailers } = answer;
-  if (start === 0 && end === bytes.buffer.byteLength) return answer;
+  // A Buffer may be part of something larger. Asking for its `buffer` would tell, and cost more than the copy.
+  if (start === 0 && end === bytes.length && !Buffer.isBuffer(bytes)) return answer;
   return { head, bytes: copyBytes(bytes, start, end), start: 0, end: end - start, trailers };
 }

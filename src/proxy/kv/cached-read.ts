@@ -15,9 +15,10 @@ export class CachedRead {
   readonly range: KeyRange;
   /** The revision that was asked for; 0 for the latest. */
   readonly askedRevision: number;
-  readonly answer: Answer;
+  /** It owns its bytes. */
+  answer: Answer;
   /** `header.revision` of the answer. */
-  readonly revision: number;
+  revision: number;
   /** When it was last sent to a member, in milliseconds of the cache's clock. */
   readAtMs: number;
   /** Links of the index, among the entries of one key. */
@@ -46,6 +47,6 @@ export class CachedRead {
   get bytes(): number {
     const { start, end } = this.range;
     const keyBytes = start.length + (end?.length ?? 0);
-    return this.answer.bytes.buffer.byteLength + this.text.length + keyBytes + ENTRY_BYTES;
+    return this.answer.bytes.length + this.text.length + keyBytes + ENTRY_BYTES;
   }
 }

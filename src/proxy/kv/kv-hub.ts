@@ -257,7 +257,10 @@ export class KvHub {
     if (kind === "linearizable") cache.onLinearizable(revision, sentEpoch, sentFloor);
     if (!cache.admits(revision, sentEpoch) || end - start > cache.entryBytesMax) return false;
     const known = cached.get(text);
-    if (known !== undefined && known.revision >= revision) return cache.renew(known, revision, sentAtMs);
+    if (known !== undefined) {
+      if (known.revision >= revision) return cache.renew(known, revision, sentAtMs);
+      return cache.replace(known, ownedAnswer(answer), revision, sentAtMs);
+    }
     const reader = this.#reader;
     reader.read(request.bytes, request.start + MESSAGE_PREFIX_BYTES, request.end);
     const { range, revision: asked } = reader;

@@ -20,7 +20,7 @@ export class LargeAnswer implements AnswerHolder {
   }
 
   get heldBytes(): number {
-    return this.#takers.size === 0 ? 0 : this.#answer.bytes.buffer.byteLength;
+    return this.#takers.size === 0 ? 0 : this.#answer.bytes.length;
   }
 
   /** Begins to send it to `call`. Returns who takes it, or null when all of it has left. */
@@ -39,13 +39,13 @@ export class LargeAnswer implements AnswerHolder {
   waits(taker: LargeAnswerTaker): void {
     if (this.#takers.has(taker)) return;
     this.#takers.add(taker);
-    if (this.#takers.size === 1) this.#memory.changed(this, this.#answer.bytes.buffer.byteLength);
+    if (this.#takers.size === 1) this.#memory.changed(this, this.#answer.bytes.length);
   }
 
   /** For takers: one is done. */
   leaves(taker: LargeAnswerTaker): void {
     if (!this.#takers.delete(taker) || this.#takers.size > 0) return;
-    this.#memory.changed(this, -this.#answer.bytes.buffer.byteLength);
+    this.#memory.changed(this, -this.#answer.bytes.length);
   }
 }
 

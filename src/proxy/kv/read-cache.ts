@@ -41,7 +41,7 @@ export class ReadCache {
   readonly #clock: Clock;
   readonly #maxAgeMs: number;
   readonly #scannedMax: number;
-  readonly #entries: LRUCache<CachedRead, CachedRead>;
+  readonly #entries: LRUCache<CachedRead, Answer>;
   readonly #index = new CacheIndex();
   #sweepPlanned = false;
   /** False: something was shown that is newer than `floorRevision`, and nobody knows how much. */
@@ -59,7 +59,8 @@ export class ReadCache {
       max: entriesMax,
       maxSize: bytesMax,
       // Whatever takes an entry out, the index and its table lose it, too.
-      dispose: (entry) => {
+      dispose: (_answer, entry, why) => {
+        if (why === "set") return;
         this.#index.remove(entry);
         entry.table.delete(entry.text);
       },
@@ -109,14 +110,26 @@ export class ReadCache {
 
   /** Keeps an answer that it `admits`, unless it is too large. Returns whether it can be given to who asks now. */
   keep(entry: CachedRead): boolean {
-    const { bytes, table, text } = entry;
-    const known = table.get(text);
-    if (known !== undefined) this.#drop(known);
+    const { bytes, table, text, answer } = entry;
     if (bytes > this.entryBytesMax || this.#isTooOld(entry)) return false;
     table.set(text, entry);
     this.#index.add(entry);
-    this.#entries.set(entry, entry, { size: bytes });
+    this.#entries.set(entry, answer, { size: bytes });
     this.#sweepLater();
+    return true;
+  }
+
+  /** Keeps a newer answer, which it `admits`, in place of the one that an entry has. As `keep`. */
+  replace(entry: CachedRead, answer: Answer, revision: number, sentAtMs: number): boolean {
+    entry.answer = answer;
+    entry.revision = revision;
+    entry.readAtMs = sentAtMs;
+    const { bytes } = entry;
+    if (bytes > this.entryBytesMax || this.#isTooOld(entry)) {
+      this.#drop(entry);
+      return false;
+    }
+    this.#entries.set(entry, answer, { size: bytes });
     return true;
   }
 

@@ -32,7 +32,7 @@ interface Kept {
   readonly text?: string;
 }
 
-/** Keeps an answer about `key`; its text is the key and the range end. */
+/** Keeps an answer about `key`, in place of the one that is there; its text is the key and the range end. */
 function keep(key: string, kept: Kept = {}): boolean {
   const {
     rangeEnd = "",
@@ -43,6 +43,8 @@ function keep(key: string, kept: Kept = {}): boolean {
   } = kept;
   const answer = { head: [], bytes: new Uint8Array(bytes), start: 0, end: bytes, trailers: [] };
   const readAtMs = kept.readAtMs ?? clock.nowMs();
+  const known = table.get(text);
+  if (known !== undefined) return cache.replace(known, answer, revision, readAtMs);
   return cache.keep(
     new CachedRead(table, text, range(key, rangeEnd), askedRevision, answer, revision, readAtMs),
   );
@@ -88,8 +90,14 @@ describe("what is kept", () => {
   test("takes the place of what was there for the same text", () => {
     keep("k", { revision: 5, bytes: 10 });
     keep("k", { revision: 6, bytes: 20 });
-    expect(cache.entries).toBe(1);
+    expect([cache.entries, cache.keys]).toEqual([1, 1]);
     expect(cache.find(table, "k")?.bytes).toHaveLength(20);
+    clock.advance(600);
+    keep("k", { revision: 7, readAtMs: clock.nowMs() - 100 });
+    clock.advance(900);
+    expect(has("k")).toBe(true);
+    clock.advance(1);
+    expect(has("k")).toBe(false);
   });
 
   test("is renewed by an answer of the same revision, not by an older one", () => {
@@ -137,10 +145,11 @@ describe("the bounds", () => {
     expect(has("k")).toBe(false);
   });
 
-  test("count the memory behind an answer, not only the part of it that is the answer", () => {
-    const bytes = new Uint8Array(30_000).subarray(0, 10);
-    const answer = { head: [], bytes, start: 0, end: 10, trailers: [] };
-    expect(cache.keep(new CachedRead(table, "k", range("k"), 0, answer, 5, clock.nowMs()))).toBe(false);
+  test("change with an answer that takes another's place", () => {
+    keep("k", { revision: 5, bytes: 10 });
+    const before = cache.bytes;
+    keep("k", { revision: 6, bytes: 110 });
+    expect([cache.bytes - before, cache.entries, cache.keys]).toEqual([100, 1, 1]);
   });
 });
 
