@@ -11,7 +11,7 @@ import { ensureBuilt } from "../harness/etcdproxy-process.ts";
 import { Figures } from "./figures.ts";
 import { gatewayMeasurements } from "./gateway.ts";
 import { measureIdle } from "./idle.ts";
-import { compact, kvMeasurements, putReadKeys } from "./kv.ts";
+import { compact, kvMeasurements, putReadKey } from "./kv.ts";
 import { leaseMeasurements, measureLease } from "./lease.ts";
 import type { Measured } from "./measurement.ts";
 import { type BenchOptions, parseOptions, USAGE } from "./options.ts";
@@ -61,7 +61,7 @@ async function measureAll(options: BenchOptions, signal: AbortSignal): Promise<O
   for (const [name, value] of Object.entries(used)) console.log(`${name.padEnd(12)} ${String(value)}`);
   await using stage = await Stage.start();
   using client = new GrpcClient(stage.etcdAddress);
-  await putReadKeys(client);
+  await putReadKey(client);
 
   const figures = new Figures();
   const failures: string[] = [];

@@ -26,72 +26,60 @@ import type { Stage } from "./stage.ts";
 
 /** 128 calls in flight. */
 export const FULL_LOAD: H2loadShape = { connections: 8, streamsPerConnection: 16 };
-const ONE_CONNECTION: H2loadShape = { connections: 1, streamsPerConnection: 16 };
 export const ONE_AT_A_TIME: H2loadShape = { connections: 1, streamsPerConnection: 1 };
 
-const DISTINCT_KEYS = 8;
 const READ_VALUE_BYTES = 16;
 const PUT_VALUE_BYTES = 256;
 const GRPC_PREFIX_BYTES = 5;
 const FIRST_REQUESTS = 4000;
 
 const utf8 = new TextEncoder();
-const readKeys = Array.from({ length: DISTINCT_KEYS }, (_, index) => utf8.encode(`bench/read-${index}`));
-const oneKey = readKeys[0]!;
+const oneKey = utf8.encode("bench/read");
 
 /** A unary call, ready to be sent again and again. */
 class RepeatedCall {
   readonly path: string;
-  readonly #messages: readonly Uint8Array[];
+  readonly #message: Uint8Array;
 
-  constructor(path: string, messages: readonly Uint8Array[]) {
+  constructor(path: string, message: Uint8Array) {
     this.path = path;
-    this.#messages = messages;
+    this.#message = message;
   }
 
   static of<Input extends DescMessage>(
     method: DescMethodUnary<Input>,
-    requests: readonly MessageInitShape<Input>[],
+    request: MessageInitShape<Input>,
   ): RepeatedCall {
-    const messages = requests.map((request) => toBinary(method.input, create(method.input, request)));
-    return new RepeatedCall(methodPath(method), messages);
+    return new RepeatedCall(methodPath(method), toBinary(method.input, create(method.input, request)));
   }
 
-  /** etcd's answer to the first of the requests. */
+  /** etcd's answer. */
   async answer(client: GrpcClient): Promise<Uint8Array> {
-    return (await client.callBytes(this.path, this.#messages[0]!)).message;
+    return (await client.callBytes(this.path, this.#message)).message;
   }
 
   async answerBytes(client: GrpcClient): Promise<number> {
     return (await this.answer(client)).length + GRPC_PREFIX_BYTES;
   }
 
-  /** Writes each request to a file, as the body that h2load sends. */
-  writeBodies(filePrefix: string): string[] {
-    return this.#messages.map((message, index) => {
-      const prefix = Buffer.alloc(GRPC_PREFIX_BYTES);
-      prefix.writeUInt32BE(message.length, 1);
-      const file = `${filePrefix}-${index}`;
-      writeFileSync(file, Buffer.concat([prefix, message]));
-      return file;
-    });
+  /** Writes the request to a file, as the body that h2load sends. */
+  writeBody(file: string): void {
+    const prefix = Buffer.alloc(GRPC_PREFIX_BYTES);
+    prefix.writeUInt32BE(this.#message.length, 1);
+    writeFileSync(file, Buffer.concat([prefix, this.#message]));
   }
 }
 
-const rangeOne = RepeatedCall.of(KV.method.range, [{ key: oneKey }]);
-const rangeDistinct = RepeatedCall.of(
-  KV.method.range,
-  readKeys.map((key) => ({ key })),
-);
-const rangeSerializable = RepeatedCall.of(KV.method.range, [{ key: oneKey, serializable: true }]);
-const put = RepeatedCall.of(KV.method.put, [
-  { key: utf8.encode("bench/put"), value: new Uint8Array(PUT_VALUE_BYTES).fill(0x76) },
-]);
+const rangeOne = RepeatedCall.of(KV.method.range, { key: oneKey });
+const rangeSerializable = RepeatedCall.of(KV.method.range, { key: oneKey, serializable: true });
+const put = RepeatedCall.of(KV.method.put, {
+  key: utf8.encode("bench/put"),
+  value: new Uint8Array(PUT_VALUE_BYTES).fill(0x76),
+});
 
-/** Puts the keys that are read. */
-export async function putReadKeys(client: GrpcClient): Promise<void> {
-  const value = new Uint8Array(READ_VALUE_BYTES).fill(0x76);
-  for (const key of readKeys) await client.unary(KV.method.put, { key, value });
+/** Puts the key that is read. */
+export async function putReadKey(client: GrpcClient): Promise<void> {
+  await client.unary(KV.method.put, { key: oneKey, value: new Uint8Array(READ_VALUE_BYTES).fill(0x76) });
 }
 
 /** Drops all old revisions, so that the puts of earlier rounds weigh on no later one. */
@@ -119,7 +107,9 @@ async function rangesAtEtcd(stage: Stage): Promise<number> {
 
 function callMeasurement(stage: Stage, client: GrpcClient, plan: CallMeasurement): Measurement {
   const { id, title, part, call, shape, contenders, countUpstream = false } = plan;
-  const load: GrpcLoad = { path: call.path, bodyFiles: call.writeBodies(stage.folder.file(id)), shape };
+  const bodyFile = stage.folder.file(id);
+  call.writeBody(bodyFile);
+  const load: GrpcLoad = { path: call.path, bodyFiles: [bodyFile], shape };
   return {
     id,
     title,
@@ -148,15 +138,16 @@ function callMeasurement(stage: Stage, client: GrpcClient, plan: CallMeasurement
 }
 
 const KV_CLIENTS = join(import.meta.dir, "programs", "kv-clients.ts");
-const ZIPF_KEYS = 1000;
 /** So many take a program from its first call to its usual speed. */
-const ZIPF_WARM_UP_CALLS = 20_000;
+const MIX_WARM_UP_CALLS = 20_000;
+const ZIPF_KEYS = 1000;
+/** So many that of 128 calls in flight hardly two are for one key: nothing can be shared. */
+const DISTINCT_KEYS = 20_000;
 
 async function runKvClients(contender: Contender, flags: readonly string[]): Promise<KvFigures> {
   const command = [process.execPath, KV_CLIENTS, "--json", `--address=${contender.address}`];
   const { code, stdout, stderr } = await runCommand([
     ...command,
-    `--keys=${ZIPF_KEYS}`,
     `--value-bytes=${PUT_VALUE_BYTES}`,
     ...flags,
   ]);
@@ -164,14 +155,35 @@ async function runKvClients(contender: Contender, flags: readonly string[]): Pro
   return JSON.parse(stdout) as KvFigures;
 }
 
-function zipfMeasurement(
+/** A load of calls for many keys. */
+interface Mix {
+  readonly id: string;
+  readonly title: string;
+  /** For `programs/kv-clients.ts`. */
+  readonly flags: readonly string[];
+}
+
+const mixes: readonly Mix[] = [
+  {
+    id: "range-distinct",
+    title: `grpc-proxy: linearizable Range of ${DISTINCT_KEYS} keys, evenly chosen`,
+    flags: [`--keys=${DISTINCT_KEYS}`, "--exponent=0", "--puts=0", "--reads=linearizable"],
+  },
+  ...["linearizable", "serializable"].map((reads) => ({
+    id: `zipf-${reads}`,
+    title: `grpc-proxy: 90 % ${reads} Range, 10 % Put, of ${ZIPF_KEYS} keys by Zipf's law`,
+    flags: [`--keys=${ZIPF_KEYS}`, `--reads=${reads}`],
+  })),
+];
+
+function mixMeasurement(
   stage: Stage,
-  reads: "linearizable" | "serializable",
+  { id, title, flags }: Mix,
   contenders: readonly Contender[],
 ): Measurement {
   return {
-    id: `zipf-${reads}`,
-    title: `grpc-proxy: 90 % ${reads} Range, 10 % Put, of ${ZIPF_KEYS} keys by Zipf's law`,
+    id,
+    title,
     part: "kv",
     operation: "request",
     contenders,
@@ -187,9 +199,9 @@ function zipfMeasurement(
         `--etcd=${stage.etcdAddress}`,
         `--etcd-pid=${stage.etcdPid}`,
         ...(contender.pid === undefined ? [] : [`--pid=${contender.pid}`]),
-        `--reads=${reads}`,
-        `--warm-up=${ZIPF_WARM_UP_CALLS}`,
+        `--warm-up=${MIX_WARM_UP_CALLS}`,
         `--calls=${Math.round(operations)}`,
+        ...flags,
       ]);
       return { operations: calls, elapsedSeconds, told };
     },
@@ -220,13 +232,6 @@ export async function kvMeasurements(stage: Stage, client: GrpcClient): Promise<
       countUpstream: true,
     },
     {
-      id: "range-distinct",
-      title: `grpc-proxy: linearizable Range, ${DISTINCT_KEYS} clients with a key each`,
-      call: rangeDistinct,
-      shape: ONE_CONNECTION,
-      contenders: [...proxies, rangeFloor],
-    },
-    {
       id: "range-serializable",
       title: "grpc-proxy: serializable Range of one key",
       call: rangeSerializable,
@@ -243,11 +248,10 @@ export async function kvMeasurements(stage: Stage, client: GrpcClient): Promise<
     },
   ];
   // Every key is there before the first read.
-  await runKvClients(stage.direct, ["--fill", "--calls=1"]);
+  await runKvClients(stage.direct, ["--fill", "--calls=1", `--keys=${DISTINCT_KEYS}`]);
   return [
     ...plans.map((plan) => callMeasurement(stage, client, { ...plan, part: "kv" })),
-    zipfMeasurement(stage, "linearizable", proxies),
-    zipfMeasurement(stage, "serializable", proxies),
+    ...mixes.map((mix) => mixMeasurement(stage, mix, proxies)),
   ];
 }
 

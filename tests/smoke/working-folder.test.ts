@@ -37,8 +37,8 @@ afterAll(async () => {
 
 describe("in a folder with a hostile .env, bunfig.toml and package.json", () => {
   test("version prints what it prints elsewhere", async () => {
-    const here = await runEtcdproxy(["version"], { cwd: folder.path });
-    expect(here).toEqual(await runEtcdproxy(["version"]));
+    const { code, stdout, stderr } = await runEtcdproxy(["version"], { cwd: folder.path });
+    expect(await runEtcdproxy(["version"])).toMatchObject({ code, stdout, stderr });
     expect(existsSync(folder.file("ran"))).toBe(false);
   });
 
