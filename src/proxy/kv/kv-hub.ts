@@ -24,13 +24,14 @@ import { type Answer, finishWith, ownedAnswer } from "./answer.ts";
 import { AnswerMemory } from "./answer-memory.ts";
 import { type CacheEffects, effectsOn } from "./cache-effects.ts";
 import { CachedRead } from "./cached-read.ts";
+import { FillAllowance } from "./fill-allowance.ts";
 import { LargeAnswer, type LargeAnswerTaker } from "./large-answer.ts";
 import { ReadCache } from "./read-cache.ts";
 import { ReadCall, type ReadCallOwner } from "./read-call.ts";
 import { READ_LIMITS, type ReadLimits } from "./read-limits.ts";
 import { type ReadScope, ReadScopes } from "./read-scope.ts";
 import { ReadStats } from "./read-stats.ts";
-import type { SharedRead } from "./shared-read.ts";
+import type { QuestionKind, SharedRead } from "./shared-read.ts";
 import { SharedReads } from "./shared-reads.ts";
 
 export interface CacheBounds {
@@ -67,6 +68,7 @@ export class KvHub {
   readonly #effects: CacheEffects | null;
   readonly #memory: AnswerMemory;
   readonly #reads: SharedReads;
+  readonly #fills: FillAllowance;
   readonly #stats = new ReadStats();
   /** Large answers by what is sent, so that one that several read counts once. */
   readonly #largeAnswers = new WeakMap<Answer, LargeAnswer>();
@@ -84,6 +86,7 @@ export class KvHub {
     const { scannedMax } = this.#limits;
     this.#cache = options.cache === null ? null : new ReadCache({ ...options.cache, clock, scannedMax });
     this.#effects = this.#cache === null ? null : effectsOn(this.#cache);
+    this.#fills = new FillAllowance(this.#limits.unaskedFills, clock.nowMs());
     this.#memory = new AnswerMemory(options.budget);
     this.#reads = new SharedReads({
       channel,
@@ -164,6 +167,7 @@ export class KvHub {
     }
     const { serializable, text } = this.#reader;
     if (serializable && this.#cache !== null) {
+      this.#fills.onSerializableRead();
       const answer = this.#cache.find(scope.cached, text);
       if (answer !== null) {
         this.#stats.cacheHits++;
@@ -259,13 +263,18 @@ export class KvHub {
     const known = cached.get(text);
     if (known !== undefined) {
       if (known.revision >= revision) return cache.renew(known, revision, sentAtMs);
-      return cache.replace(known, ownedAnswer(answer), revision, sentAtMs);
+      return this.#mayFill(kind, sentAtMs) && cache.replace(known, ownedAnswer(answer), revision, sentAtMs);
     }
+    if (!this.#mayFill(kind, sentAtMs)) return false;
     const reader = this.#reader;
     reader.read(request.bytes, request.start + MESSAGE_PREFIX_BYTES, request.end);
     const { range, revision: asked } = reader;
     if (range === null) return false;
     return cache.keep(new CachedRead(cached, text, range, asked, ownedAnswer(answer), revision, sentAtMs));
+  }
+
+  #mayFill(kind: QuestionKind, sentAtMs: number): boolean {
+    return kind !== "linearizable" || this.#fills.take(sentAtMs);
   }
 
   #tidy(): void {

@@ -1,7 +1,11 @@
 /**
  * What shared and cached reads may spend: each bound with the load or the client it is for.
  */
+import type { RateLimit } from "../../base/token-bucket.ts";
+
 export interface ReadLimits {
+  /** Answers of linearizable reads that are kept though nobody reads serializably: a load that never profits. */
+  readonly unaskedFills: RateLimit;
   /** Answers above this size, in bytes, are not gathered: they are streamed to one caller at a time. */
   readonly sharedAnswerBytesMax: number;
   /** All answers that are being gathered, in bytes: many large reads at once. Beyond it they are streamed, too. */
@@ -22,6 +26,7 @@ export interface ReadLimits {
 }
 
 export const READ_LIMITS: ReadLimits = {
+  unaskedFills: { burst: 1000, perSecond: 1000 },
   sharedAnswerBytesMax: 4 * 1024 * 1024,
   gatheredBytesMax: 64 * 1024 * 1024,
   gatherTurnsMax: 8,

@@ -91,7 +91,7 @@ export class SharedReads implements SharedReadOwner {
   }
 
   onOver(read: SharedRead, kept: boolean): void {
-    this.#watched.delete(read);
+    if (this.#watched.size > 0) this.#watched.delete(read);
     if (read.detached) return;
     const { cached, kind, text } = read.question;
     const mayBeOld = kept && cached !== null && kind === "serializable";
@@ -196,12 +196,11 @@ export class SharedReads implements SharedReadOwner {
     this.#watch(read);
   }
 
-  /** The place of `read` is free. */
+  /** The place of `read`, which is not detached, is free. */
   #letNextGo(read: SharedRead): void {
     const { table, text } = read.question;
     const { next } = read;
     read.next = null;
-    if (table.get(text) !== read) return;
     if (next === null || next.over) {
       table.delete(text);
     } else {
