@@ -20,7 +20,10 @@ const STATUSES: readonly Status[] = [DENIED, TIMED_OUT, NO_LEADER];
 
 const LIMITS = { clientHeartbeatsMax: 4, inFlightMax: 5, inFlightAfterStatusMax: 2 };
 /** Heartbeats and answers are sent at once, or wait for more to go with them. */
-const pacings = fc.constantFrom({}, { sendIntervalMs: 10, holdMs: 5, manyHeartbeats: 3 });
+const pacings = fc.constantFrom(
+  {},
+  { sendIntervalMs: 10, holdMs: 5, manyHeartbeats: 3, pieceHeartbeatsGoal: 5 },
+);
 const LEASES = 4;
 
 /** A step: what happens, to which of those that it could happen to, and how much of it. */

@@ -54,6 +54,8 @@ export class ClientStream implements CallReceiver {
   readonly #call: ServerCall;
   readonly #owner: ClientStreamOwner;
   readonly #reader: MessageReader;
+  /** What has come while heartbeats are gathered: it is read together with what other clients send. */
+  readonly #unread = new ByteWriter();
   /** Heartbeats whose answers the call has not been given, in their order. */
   #first: ClientHeartbeat | null = null;
   #last: ClientHeartbeat | null = null;
@@ -89,6 +91,23 @@ export class ClientStream implements CallReceiver {
 
   onRequestBytes(bytes: Uint8Array, start: number, end: number): void {
     if (this.#ending !== null) return;
+    if (!this.group.gathering) {
+      this.#read(bytes, start, end);
+      return;
+    }
+    this.group.readLater(this, this.#unread.length === 0, end - start);
+    this.#unread.write(bytes, start, end);
+  }
+
+  /** Reads what was put off. */
+  readUnread(): void {
+    const { bytes, length } = this.#unread;
+    if (length === 0 || this.closed) return;
+    this.#unread.clear();
+    this.#read(bytes, 0, length);
+  }
+
+  #read(bytes: Uint8Array, start: number, end: number): void {
     const nowMs = this.#owner.nowMs();
     this.#unfinishedBytes += end - start;
     this.#owedBytes += end - start;
@@ -104,6 +123,7 @@ export class ClientStream implements CallReceiver {
   }
 
   onRequestEnd(): void {
+    this.readUnread();
     if (this.#ending !== null) return;
     if (this.#unfinishedBytes === 0) this.#endWith(OK);
     else this.#endWith({ code: Code.INTERNAL, message: CUT_SHORT });

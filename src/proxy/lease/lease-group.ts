@@ -41,6 +41,8 @@ export interface LeaseGroupOwner {
 
 /** The least time between two looks at who has waited too long for a member, in milliseconds. */
 const WAIT_STEP_MS = 20;
+/** What a request takes, about: a lease's id in ten bytes, and what stands before it. */
+const REQUEST_BYTES = 16;
 /** Leases that are remembered while nothing of them is under way. */
 const RESTING_TURNS_MAX = 16_384;
 
@@ -67,6 +69,9 @@ export class LeaseGroup implements UpstreamStreamOwner {
   #cancelWait: (() => void) | null = null;
   readonly #pace: SendPace;
   #nextPiecePlanned = false;
+  /** Client streams with requests that nobody has read yet, and how long those are. */
+  #unread: ClientStream[] = [];
+  #unreadBytes = 0;
   #cancelLinger: (() => void) | null = null;
   #idleSinceMs = 0;
   #closed = false;
@@ -130,10 +135,23 @@ export class LeaseGroup implements UpstreamStreamOwner {
     this.#ready.remove(carrier);
   }
 
+  /** Heartbeats wait to be sent together: what clients send now need not be read before that. */
+  get gathering(): boolean {
+    return this.#nextPiecePlanned;
+  }
+
+  /** `bytes` bytes of requests wait in the client's stream; `first`: they are the first there. */
+  readLater(client: ClientStream, first: boolean, bytes: number): void {
+    if (first) this.#unread.push(client);
+    this.#unreadBytes += bytes;
+    if (this.#enough) this.#owner.flushSoon(this);
+  }
+
   /** Sends what is ready, on a stream that is opened if there is none. */
   flush(): void {
     this.flushing = false;
     if (this.#closed) return;
+    if (this.#unread.length > 0 && (!this.gathering || this.#enough)) this.#readUnread();
     const wanted = this.#ready.size > 0 || (this.#requiresLeader && this.#clients.size > 0);
     if (!wanted) return;
     if (this.#cancelRetry === null) this.#current ??= this.#open();
@@ -141,8 +159,25 @@ export class LeaseGroup implements UpstreamStreamOwner {
     else if (!this.#tooSoon()) this.#send(this.#current);
   }
 
+  #readUnread(): void {
+    const clients = this.#unread;
+    this.#unread = [];
+    this.#unreadBytes = 0;
+    // What they ask for is sent right behind this.
+    this.flushing = true;
+    for (const client of clients) client.readUnread();
+    this.flushing = false;
+  }
+
+  /** What waits makes a large piece. */
+  get #enough(): boolean {
+    const { pieceHeartbeatsGoal } = this.#owner.limits;
+    return this.#ready.size + this.#unreadBytes / REQUEST_BYTES >= pieceHeartbeatsGoal;
+  }
+
   /** Many heartbeats come: what is ready waits for more. */
   #tooSoon(): boolean {
+    if (this.#enough) return false;
     if (this.#nextPiecePlanned) return true;
     const waitMs = this.#pace.waitMs(this.#owner.clock.nowMs());
     if (waitMs <= 0 || this.#ready.size === 0) return false;

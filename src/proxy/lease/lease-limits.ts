@@ -15,6 +15,8 @@ export interface LeaseLimits {
   readonly sendIntervalMs: number;
   /** How many heartbeats within that time are many: fewer go at once. */
   readonly manyHeartbeats: number;
+  /** A piece of so many heartbeats does not wait for more. */
+  readonly pieceHeartbeatsGoal: number;
   /** How long a client's answers wait for those to its other heartbeats in flight, in milliseconds: clients send many at once. */
   readonly holdMs: number;
   /** Times that a heartbeat is sent again because its stream was lost: a member that ends every stream. */
@@ -35,6 +37,7 @@ export const LEASE_LIMITS: LeaseLimits = {
   inFlightAfterStatusMax: 16,
   sendIntervalMs: 40,
   manyHeartbeats: 32,
+  pieceHeartbeatsGoal: 256,
   holdMs: 5,
   resendsMax: 5,
   patienceMs: 5000,

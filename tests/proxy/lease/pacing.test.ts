@@ -74,6 +74,63 @@ describe("heartbeats", () => {
   });
 });
 
+describe("many heartbeats", () => {
+  test("do not wait once they make a large piece, read or not", () => {
+    begin();
+    const clients = world.connectMany(20);
+    clients[0]!.send(1n);
+    world.turn();
+    let sent = 1;
+    for (const client of clients) {
+      for (let burst = 0; burst < 3; burst++) {
+        client.send(...Array.from({ length: 10 }, () => BigInt(1 << 30) + BigInt(++sent)));
+        world.turn();
+      }
+    }
+    expect(world.latest.pieces).toBeGreaterThan(1);
+    expect(world.latest.sent.length).toBeGreaterThan(LEASE_LIMITS.pieceHeartbeatsGoal / 2);
+    for (let interval = 0; interval < 5; interval++) {
+      world.clock.advance(sendIntervalMs);
+      world.answerAll();
+    }
+    world.clock.advance(sendIntervalMs);
+    world.answerAll();
+    expect(clients.reduce((sum, { answers }) => sum + answers.length, 0)).toBe(sent);
+  });
+
+  test("that are not read yet when their client half-closes are answered, and it ends OK", () => {
+    begin();
+    const [first, second] = world.connectMany(2);
+    first!.send(1n);
+    world.turn();
+    first!.send(2n);
+    world.turn();
+    second!.send(3n, 4n);
+    second!.halfClose();
+    world.turn();
+    world.clock.advance(sendIntervalMs);
+    world.answerAll();
+    world.clock.advance(sendIntervalMs);
+    world.answerAll();
+    expect([second!.answers, second!.status]).toEqual([[3n, 4n], { code: 0, message: "" }]);
+  });
+
+  test("that are not read yet when their client goes away are not sent, and count for nothing", () => {
+    begin();
+    const [first, second] = world.connectMany(2);
+    first!.send(1n);
+    world.turn();
+    first!.send(2n);
+    world.turn();
+    second!.send(3n, 4n);
+    second!.cancel();
+    world.clock.advance(sendIntervalMs);
+    world.answerAll();
+    expect(world.latest.sent.map(({ id }) => id)).toEqual([1n, 2n]);
+    expect(second!.call.retainedBytes).toBe(0);
+  });
+});
+
 describe("answers to a client", () => {
   test("wait for those to its other heartbeats in flight, and leave in one piece", () => {
     begin();
