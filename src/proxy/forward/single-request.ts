@@ -7,10 +7,9 @@
  * read is not seen by its client. Answer bytes pass as they come, and the member is given new credit when they
  * have left towards the client.
  */
-import type { Endpoint } from "../../endpoints/endpoint.ts";
 import { memberRefusal } from "../../etcd/member-refusal.ts";
 import { isRepeatableRead } from "../../etcd/repeatable-reads.ts";
-import type { Channel, ChannelCall } from "../../grpc/channel.ts";
+import type { Channel } from "../../grpc/channel.ts";
 import type { CallFailure, ClientCall, ClientCallHandler } from "../../grpc/client-call.ts";
 import { MESSAGE_PREFIX_BYTES } from "../../grpc/message-scanner.ts";
 import type { ServerCall } from "../../grpc/server-call.ts";
@@ -22,7 +21,7 @@ import type { ForwardLimits } from "./forward-limits.ts";
 import { Repeats } from "./repeats.ts";
 import type { RequestMessage } from "./request-message.ts";
 import { SingleRequestCall } from "./single-request-call.ts";
-import { callUpstream, endUnserved } from "./upstream-call.ts";
+import { callUpstream } from "./upstream-call.ts";
 
 /**
  * A unary answer is of no use to its client before the trailers, which members often send in a packet of their own:
@@ -30,8 +29,7 @@ import { callUpstream, endUnserved } from "./upstream-call.ts";
  */
 const HELD_BYTES_MAX = 16 * 1024;
 
-export class SingleRequestForward extends SingleRequestCall implements ClientCallHandler, ChannelCall {
-  readonly #channel: Channel;
+export class SingleRequestForward extends SingleRequestCall implements ClientCallHandler {
   readonly #unary: boolean;
   readonly #effects: AnswerEffects | null;
   #upstreamCall: ClientCall | null = null;
@@ -40,7 +38,6 @@ export class SingleRequestForward extends SingleRequestCall implements ClientCal
   #heldPiece: { bytes: Uint8Array; start: number; end: number } | null = null;
   #answerBegun = false;
   #pieceSent = false;
-  #repeats: Repeats | null = null;
 
   /** `unary`: the answer is one message, too. `request`: it is whole already, and `begin` is to be called. */
   constructor(
@@ -51,21 +48,20 @@ export class SingleRequestForward extends SingleRequestCall implements ClientCal
     effects: AnswerEffects | null = null,
     request?: RequestMessage,
   ) {
-    super(call, limits, request);
-    this.#channel = channel;
+    super(call, channel, limits, request);
     this.#unary = unary;
     this.#effects = effects;
   }
 
   /** Sends a request on that was whole from the start. */
   begin(): void {
-    this.#channel.begin(this);
+    this.channel.begin(this);
   }
 
   // From the client.
 
   protected override onRequest(): void {
-    this.#channel.begin(this);
+    this.channel.begin(this);
   }
 
   override onAnswerSent(bytes: number): void {
@@ -73,39 +69,22 @@ export class SingleRequestForward extends SingleRequestCall implements ClientCal
   }
 
   override onCancel(): void {
-    this.#channel.forget(this);
+    this.channel.forget(this);
     this.#upstreamCall?.cancel();
     if (!this.#pieceSent) this.#effects?.beforeEnd(this.request, null);
   }
 
   // From the channel.
 
-  get deadlineMs(): number {
-    return this.call.deadlineMs;
-  }
-
-  get heldBytes(): number {
-    return this.request.keptBytes;
-  }
-
-  avoids(endpoint: Endpoint): boolean {
-    return this.#repeats?.avoids(endpoint) ?? false;
-  }
-
-  onUpstream(upstream: Upstream): void {
-    const failure = this.#repeats?.instead(upstream.endpoint) ?? null;
-    if (failure !== null) {
-      this.#finishWithStatus(failure);
-      return;
-    }
+  protected override runOn(upstream: Upstream): void {
     const { bytes, start, end } = this.request;
     this.#upstreamCall = callUpstream(this.call, upstream, this.limits, this);
     this.#upstreamCall.sendMessageBytes(bytes, start, end, true);
   }
 
-  onWaitedInVain(why: "time" | "full"): void {
+  override onWaitedInVain(why: "time" | "full"): void {
     this.#effects?.beforeEnd(this.request, null);
-    endUnserved(this.call, this.#channel, why);
+    super.onWaitedInVain(why);
   }
 
   // From the member.
@@ -144,13 +123,13 @@ export class SingleRequestForward extends SingleRequestCall implements ClientCal
     this.#heldHead = null;
     this.#heldPiece = null;
     if (failure.notEtcd && upstreamCall !== null) {
-      this.#channel.leave(upstreamCall.upstream, failure.status.message);
+      this.channel.leave(upstreamCall.upstream, failure.status.message);
     }
     const mayRepeat = !this.#answerBegun && !this.call.finished;
-    if (mayRepeat && (this.#repeats ??= new Repeats()).after(failure, () => this.#isRead())) {
-      this.#channel.begin(this);
+    if (mayRepeat && (this.repeats ??= new Repeats()).after(failure, () => this.#isRead())) {
+      this.channel.begin(this);
     } else {
-      this.#finishWithStatus(failure.status);
+      this.finishWithStatus(failure.status);
     }
   }
 
@@ -171,9 +150,9 @@ export class SingleRequestForward extends SingleRequestCall implements ClientCal
     if (sentBytes > 0) this.#upstreamCall?.consume(sentBytes);
   }
 
-  #finishWithStatus(status: Status): void {
+  protected override finishWithStatus(status: Status): void {
     if (!this.#pieceSent) this.#effects?.beforeEnd(this.request, null);
-    this.call.finishWithStatus(status);
+    super.finishWithStatus(status);
   }
 
   /** Deals with a member that refuses to serve at all. True when the call was sent elsewhere instead. */
@@ -181,12 +160,12 @@ export class SingleRequestForward extends SingleRequestCall implements ClientCal
     const refusal = memberRefusal(trailers);
     if (refusal === undefined) return false;
     const { upstream } = this.#upstreamCall!;
-    this.#channel.leave(upstream, refusal);
+    this.channel.leave(upstream, refusal);
     if (this.#answerBegun || !this.#isRead()) return false;
     this.#upstreamCall = null;
     this.#heldHead = null;
-    (this.#repeats ??= new Repeats()).afterRefusal(refusal, upstream.endpoint);
-    this.#channel.begin(this);
+    (this.repeats ??= new Repeats()).afterRefusal(refusal, upstream.endpoint);
+    this.channel.begin(this);
     return true;
   }
 

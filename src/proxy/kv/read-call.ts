@@ -5,15 +5,12 @@
  * what is asked of the member is shared.
  */
 import type { Endpoint } from "../../endpoints/endpoint.ts";
-import type { Channel, ChannelCall } from "../../grpc/channel.ts";
+import type { Channel } from "../../grpc/channel.ts";
 import type { CallFailure } from "../../grpc/client-call.ts";
 import type { ServerCall } from "../../grpc/server-call.ts";
-import type { Upstream } from "../../grpc/upstream.ts";
 import type { ForwardLimits } from "../forward/forward-limits.ts";
 import { Repeats } from "../forward/repeats.ts";
-import type { RequestMessage } from "../forward/request-message.ts";
 import { SingleRequestCall } from "../forward/single-request-call.ts";
-import { endUnserved } from "../forward/upstream-call.ts";
 import type { Answer } from "./answer.ts";
 import type { LargeAnswerTaker } from "./large-answer.ts";
 import type { ReadScope } from "./read-scope.ts";
@@ -31,21 +28,18 @@ export interface ReadCallOwner {
   sendAnswer(call: ServerCall, answer: Answer): LargeAnswerTaker | null;
 }
 
-export class ReadCall extends SingleRequestCall implements Reader, ChannelCall {
-  declare readonly call: ServerCall;
-  declare readonly request: RequestMessage;
+export class ReadCall extends SingleRequestCall implements Reader {
   question: Question = NO_QUESTION;
   /** Of the question; null before there is one. */
   scope: ReadScope | null = null;
   read: SharedRead | null = null;
   readonly #owner: ReadCallOwner;
-  #repeats: Repeats | null = null;
   /** The answer is streamed to it by its read. */
   #streaming = false;
   #taker: LargeAnswerTaker | null = null;
 
   constructor(call: ServerCall, owner: ReadCallOwner) {
-    super(call, owner.limits);
+    super(call, owner.channel, owner.limits);
     this.#owner = owner;
   }
 
@@ -62,7 +56,7 @@ export class ReadCall extends SingleRequestCall implements Reader, ChannelCall {
   ask(scope: ReadScope, question: Question): void {
     this.scope = scope;
     this.question = question;
-    this.#owner.channel.begin(this);
+    this.channel.begin(this);
   }
 
   // From the client.
@@ -73,7 +67,7 @@ export class ReadCall extends SingleRequestCall implements Reader, ChannelCall {
   }
 
   override onCancel(): void {
-    this.#owner.channel.forget(this);
+    this.channel.forget(this);
     this.#taker?.onCancel();
     const { read } = this;
     this.read = null;
@@ -82,26 +76,8 @@ export class ReadCall extends SingleRequestCall implements Reader, ChannelCall {
 
   // From the channel.
 
-  get deadlineMs(): number {
-    return this.call.deadlineMs;
-  }
-
-  get heldBytes(): number {
-    return this.request.keptBytes;
-  }
-
-  avoids(endpoint: Endpoint): boolean {
-    return this.#repeats?.avoids(endpoint) ?? false;
-  }
-
-  onUpstream(upstream: Upstream): void {
-    const failure = this.#repeats?.instead(upstream.endpoint) ?? null;
-    if (failure !== null) this.call.finishWithStatus(failure);
-    else this.#owner.join(this);
-  }
-
-  onWaitedInVain(why: "time" | "full"): void {
-    endUnserved(this.call, this.#owner.channel, why);
+  protected override runOn(): void {
+    this.#owner.join(this);
   }
 
   // From the read.
@@ -118,15 +94,15 @@ export class ReadCall extends SingleRequestCall implements Reader, ChannelCall {
   onFailure(failure: CallFailure): void {
     this.read = null;
     if (this.call.finished) return;
-    if ((this.#repeats ??= new Repeats()).after(failure, () => true)) this.#owner.channel.begin(this);
+    if ((this.repeats ??= new Repeats()).after(failure, () => true)) this.channel.begin(this);
     else this.call.finishWithStatus(failure.status);
   }
 
   onRefusal(refusal: string, endpoint: Endpoint): void {
     this.read = null;
     if (this.call.finished) return;
-    (this.#repeats ??= new Repeats()).afterRefusal(refusal, endpoint);
-    this.#owner.channel.begin(this);
+    (this.repeats ??= new Repeats()).afterRefusal(refusal, endpoint);
+    this.channel.begin(this);
   }
 }
 

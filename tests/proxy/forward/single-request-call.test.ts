@@ -1,4 +1,6 @@
 import { beforeEach, describe, expect, test } from "bun:test";
+import { createEndpoint } from "../../../src/endpoints/endpoint.ts";
+import { Channel } from "../../../src/grpc/channel.ts";
 import { Code } from "../../../src/grpc/status.ts";
 import { SingleRequestCall } from "../../../src/proxy/forward/single-request-call.ts";
 import { framed } from "../../grpc/stand-in-member.ts";
@@ -15,6 +17,8 @@ class Gathered extends SingleRequestCall {
     this.requests.push(this.request.framed);
   }
 
+  protected override runOn(): void {}
+
   override onAnswerSent(): void {}
 
   override onCancel(): void {
@@ -22,12 +26,19 @@ class Gathered extends SingleRequestCall {
   }
 }
 
+/** No member is ever asked. */
+const channel = new Channel({
+  endpoints: [createEndpoint("http", "127.0.0.1", 1)],
+  dialTimeoutMs: 1,
+  events: { onConnected() {}, onEndpointFailed() {}, onUnexpectedError() {} },
+});
+
 let client: ReadClient;
 let call: Gathered;
 
 beforeEach(() => {
   client = new ReadClient({ path: "/etcdserverpb.KV/Put" });
-  call = new Gathered(client, LIMITS);
+  call = new Gathered(client, channel, LIMITS);
 });
 
 const send = (...pieces: Uint8Array[]): void => {
