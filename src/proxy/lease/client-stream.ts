@@ -39,6 +39,8 @@ export interface ClientStreamOwner {
 const STREAM_BYTES = 1024;
 /** What a heartbeat costs besides its request, its answer among that, about. */
 const HEARTBEAT_BYTES = 384;
+/** Requests are put off up to this size: the heartbeats of some sixty leases. */
+const UNREAD_BYTES_MAX = 1024;
 /** Answers are put together up to this size before the call is given them. */
 const PIECE_BYTES = 16 * 1024;
 
@@ -91,7 +93,8 @@ export class ClientStream implements CallReceiver {
 
   onRequestBytes(bytes: Uint8Array, start: number, end: number): void {
     if (this.#ending !== null) return;
-    if (!this.group.gathering) {
+    if (!this.group.gathering || this.#unread.length + end - start > UNREAD_BYTES_MAX) {
+      this.readUnread();
       this.#read(bytes, start, end);
       return;
     }
