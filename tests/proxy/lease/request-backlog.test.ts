@@ -38,6 +38,21 @@ describe("requests that wait", () => {
     expect(take(backlog)).toEqual(Array<number>(10).fill(9999 & 0xff));
   });
 
+  test("take little more than their bytes, however many there are, and give them back as they are taken", () => {
+    const backlog = new RequestBacklog();
+    const bytes = 10_000 * 14;
+    for (let i = 0; i < 10_000; i++) add(backlog, new Uint8Array(10).fill(i & 0xff));
+    expect(backlog.heldBytes).toBeLessThanOrEqual(bytes + 16 * 1024);
+    for (let i = 0; i < 9_000; i++) expect(take(backlog)).toEqual(Array<number>(10).fill(i & 0xff));
+    expect(backlog.heldBytes).toBeLessThanOrEqual(bytes / 10 + 16 * 1024);
+  });
+
+  test("longer than a block come out whole", () => {
+    const backlog = new RequestBacklog();
+    for (const size of [3, 20_000, 4]) add(backlog, new Uint8Array(size).fill(size & 0xff));
+    expect([take(backlog), take(backlog)?.length, take(backlog)]).toEqual([[3, 3, 3], 20_000, [4, 4, 4, 4]]);
+  });
+
   test("are forgotten together, and tell their length with prefixes", () => {
     const backlog = new RequestBacklog();
     add(backlog, new Uint8Array(10));
