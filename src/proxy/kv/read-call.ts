@@ -15,6 +15,7 @@ import type { Answer } from "./answer.ts";
 import type { LargeAnswerTaker } from "./large-answer.ts";
 import type { ReadScope } from "./read-scope.ts";
 import type { Question, Reader, SharedRead } from "./shared-read.ts";
+import { ReadGroup } from "./shared-read-table.ts";
 
 /** What a read needs of those who serve it. */
 export interface ReadCallOwner {
@@ -106,4 +107,4 @@ export class ReadCall extends SingleRequestCall implements Reader {
   }
 }
 
-const NO_QUESTION: Question = { table: new Map(), text: "", cached: null, kind: "linearizable" };
+const NO_QUESTION: Question = { group: new ReadGroup(), text: "", cached: null, kind: "linearizable" };

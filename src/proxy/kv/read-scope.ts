@@ -6,14 +6,14 @@
 import { credentialOf, requiresLeader } from "../../etcd/identity.ts";
 import type { CallHead } from "../../grpc/call-head.ts";
 import type { CachedReadTable } from "./cached-read.ts";
-import type { Question, QuestionKind, SharedReadTable } from "./shared-read.ts";
+import type { Question, QuestionKind } from "./shared-read.ts";
+import { ReadGroup } from "./shared-read-table.ts";
 
 export class ReadScope {
-  /** Reads at members by the text of their requests; `others` by path and request. */
-  readonly reads: Readonly<Record<QuestionKind, SharedReadTable>> = {
-    linearizable: new Map(),
-    serializable: new Map(),
-    others: new Map(),
+  readonly #groups: Readonly<Record<QuestionKind, ReadGroup>> = {
+    linearizable: new ReadGroup(),
+    serializable: new ReadGroup(),
+    others: new ReadGroup(),
   };
   readonly cached: CachedReadTable = new Map();
   /** Nobody finds it any more. */
@@ -21,11 +21,11 @@ export class ReadScope {
 
   /** The question of that kind; `kept`: its answer may be kept. */
   question(kind: QuestionKind, text: string, kept: boolean): Question {
-    return { kind, text, table: this.reads[kind], cached: kept ? this.cached : null };
+    return { kind, text, group: this.#groups[kind], cached: kept ? this.cached : null };
   }
 
   get empty(): boolean {
-    const { linearizable, serializable, others } = this.reads;
+    const { linearizable, serializable, others } = this.#groups;
     return this.cached.size + linearizable.size + serializable.size + others.size === 0;
   }
 }

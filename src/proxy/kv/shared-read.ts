@@ -19,9 +19,7 @@ import type { Answer } from "./answer.ts";
 import type { AnswerHolder, AnswerMemory } from "./answer-memory.ts";
 import type { CachedReadTable } from "./cached-read.ts";
 import type { ReadLimits } from "./read-limits.ts";
-
-/** Reads by the text of their requests: the one at a member, or about to be sent, whose `next` waits for it. */
-export type SharedReadTable = Map<string, SharedRead>;
+import type { ReadGroup, TableEntry } from "./shared-read-table.ts";
 
 /**
  * `linearizable`: the answer shows all that was acknowledged before it was asked for. `serializable` ones may not, and
@@ -32,7 +30,7 @@ export type QuestionKind = "linearizable" | "serializable" | "others";
 /** What is asked. */
 export interface Question {
   /** Where those who ask the same find each other. */
-  readonly table: SharedReadTable;
+  readonly group: ReadGroup;
   readonly text: string;
   /** Where the answer may be kept; null: it may not. */
   readonly cached: CachedReadTable | null;
@@ -75,11 +73,13 @@ export interface SharedReadOwner {
 
 type State = "waiting" | "in flight" | "streaming" | "over";
 
-export class SharedRead implements ClientCallHandler, AnswerHolder {
+export class SharedRead implements ClientCallHandler, AnswerHolder, TableEntry {
   readonly question: Question;
   readonly request: RequestMessage;
   /** In the order in which they came. */
   readers: Reader[];
+  tableHash = 0;
+  tableNext: TableEntry | null = null;
   /** The read that waits until this one is over. */
   next: SharedRead | null = null;
   /** The answer is known to be too large to be shared: each reader gets one of his own. */

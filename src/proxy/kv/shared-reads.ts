@@ -14,6 +14,7 @@ import type { ReadCache } from "./read-cache.ts";
 import type { ReadLimits } from "./read-limits.ts";
 import type { ReadStats } from "./read-stats.ts";
 import { type Reader, SharedRead, type SharedReadOwner } from "./shared-read.ts";
+import { SharedReadTable } from "./shared-read-table.ts";
 
 export interface SharedReadsOptions {
   readonly channel: Pick<Channel, "available" | "uses" | "leave" | "begin">;
@@ -39,6 +40,8 @@ export class SharedReads implements SharedReadOwner {
   readonly receiveBytesMax: number;
   readonly memory: AnswerMemory;
   readonly #options: SharedReadsOptions;
+  /** Of each question the read at a member, or about to be sent, whose `next` waits for it. */
+  readonly #table = new SharedReadTable<SharedRead>();
   #unsent: SharedRead[] = [];
   #gathering: SharedRead[] = [];
   /** Reads at members that another one waits for, or that nobody waits for. */
@@ -54,12 +57,12 @@ export class SharedReads implements SharedReadOwner {
 
   /** Lets `reader` share the next read of its question. */
   join(reader: Reader): void {
-    const { table, text } = reader.question;
+    const { group, text } = reader.question;
     this.#options.stats.sharedReads++;
-    const known = this.#options.coalescing ? table.get(text) : undefined;
-    if (known === undefined) {
+    const known = this.#options.coalescing ? this.#table.get(group, text) : null;
+    if (known === null) {
       const read = new SharedRead(this, reader);
-      if (this.#options.coalescing) table.set(text, read);
+      if (this.#options.coalescing) this.#table.add(read);
       this.#sendSoon(read);
     } else if (known.waiting) {
       known.add(reader);
@@ -185,9 +188,8 @@ export class SharedReads implements SharedReadOwner {
 
   /** No member can be reached: each caller waits for one by himself, as long as he may. */
   #disband(read: SharedRead): void {
-    const { table, text } = read.question;
     const readers = read.drop();
-    if (table.get(text) === read) table.delete(text);
+    this.#table.remove(read);
     for (const reader of readers) this.#options.channel.begin(reader);
   }
 
@@ -198,13 +200,11 @@ export class SharedReads implements SharedReadOwner {
 
   /** The place of `read`, which is not detached, is free. */
   #letNextGo(read: SharedRead): void {
-    const { table, text } = read.question;
     const { next } = read;
     read.next = null;
-    if (next === null || next.over) {
-      table.delete(text);
-    } else {
-      table.set(text, next);
+    this.#table.remove(read);
+    if (next !== null && !next.over) {
+      this.#table.add(next);
       next.large = read.large;
       this.#sendSoon(next);
     }
