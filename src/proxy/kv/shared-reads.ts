@@ -76,11 +76,7 @@ export class SharedReads implements SharedReadOwner {
 
   /** Calls go to another connection now: reads on those that were left hold up nobody any more. */
   onConnected(): void {
-    for (const read of [...this.#watched]) {
-      const { upstream } = read;
-      if (read.next !== null && upstream !== null && !this.#options.channel.uses(upstream))
-        this.#detach(read);
-    }
+    for (const read of [...this.#watched]) if (read.next !== null) this.#detachIfLeft(read);
   }
 
   // From reads.
