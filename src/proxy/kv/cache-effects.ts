@@ -4,6 +4,7 @@
  * An acknowledged write drops what is older than itself. One that the member refused has changed nothing, and
  * still drops what it named; one that was lost may yet happen, so that answers on their way are not kept either.
  */
+import { gunzipSync } from "node:zlib";
 import type { KeyEffect } from "../../etcd/key-changes.ts";
 import type { KeyRange } from "../../etcd/key-range.ts";
 import { ProtobufCursor } from "../../etcd/protobuf-cursor.ts";
@@ -176,7 +177,23 @@ class AnyEffects implements AnswerEffects {
 
 /** The revision that a framed answer, which begins with `bytes[start, end)`, is of. */
 function revisionOf(bytes: Uint8Array, start: number, end: number): number {
-  return bytes[start] === 0 ? revisionOfAnswer(bytes, start + MESSAGE_PREFIX_BYTES, end) : UNKNOWN_REVISION;
+  const messageStart = start + MESSAGE_PREFIX_BYTES;
+  return bytes[start] === 0
+    ? revisionOfAnswer(bytes, messageStart, end)
+    : revisionOfCompressed(bytes.subarray(messageStart, end));
+}
+
+/** An answer to a write is short, unless it tells what was there before. */
+const INFLATED_BYTES_MAX = 64 * 1024;
+
+/** Members answer in gzip who is heard in gzip: newer etcds do. */
+function revisionOfCompressed(message: Uint8Array): number {
+  try {
+    const inflated = gunzipSync(message, { maxOutputLength: INFLATED_BYTES_MAX });
+    return revisionOfAnswer(inflated, 0, inflated.length);
+  } catch {
+    return UNKNOWN_REVISION;
+  }
 }
 
 const NO_RANGES: readonly KeyRange[] = [];

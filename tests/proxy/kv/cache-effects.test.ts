@@ -1,3 +1,4 @@
+import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "bun:test";
 import { create, type DescMethod, toBinary } from "@bufbuild/protobuf";
 import { ResponseHeaderSchema } from "../../../src/gen/etcdserverpb/header_pb.ts";
@@ -179,6 +180,25 @@ describe.each(WRITES)("%s", (_, method, message) => {
         expect(scene.kept).toEqual([]);
         expect(scene.leftOvers()).toEqual([]);
       }
+    }
+  });
+
+  test("whose answer is compressed tells its revision all the same, and one that nobody can read keeps all out", () => {
+    const answers = [
+      [gzipSync(answerAt(6)), ["k", "other"]],
+      [Buffer.from("no gzip at all"), []],
+    ] as const;
+    for (const [answer, keptInTheEnd] of answers) {
+      const scene = new Cached();
+      const call = scene.write(method, compressed(message));
+      call.sendHead();
+      call.sendBytes(compressed(framed(answer)));
+      call.finish();
+      expect(scene.kept).toEqual([]);
+      for (const key of ["k", "other"]) scene.fill(key, 5);
+      expect(scene.kept).toEqual([]);
+      for (const key of ["k", "other"]) scene.fill(key, 6);
+      expect(scene.kept).toEqual([...keptInTheEnd]);
     }
   });
 
