@@ -46,6 +46,11 @@ export class CallHead {
     return this.metadata.find((field) => field.name === name)?.value;
   }
 
+  /** Its messages may be compressed, and so may the answer's. */
+  get mayBeCompressed(): boolean {
+    return (this.value("grpc-encoding") ?? "identity") !== "identity";
+  }
+
   /** The request section for a member. `timeoutMs` is what is left of the deadline, `Infinity` for none. */
   upstreamFields(authority: string, timeoutMs: number): readonly HeaderField[] {
     if (authority !== this.#authority) {

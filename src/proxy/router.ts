@@ -110,7 +110,7 @@ export class Router {
         lane.hub.serve(call);
         break;
       case "lease":
-        if (isCompressed(call)) new StreamForward(call, this.#channel, this.#limits);
+        if (call.head.mayBeCompressed) new StreamForward(call, this.#channel, this.#limits);
         else lane.hub.serve(call);
         break;
       case "typed":
@@ -146,9 +146,4 @@ export class Router {
         return { kind: "stream", effects };
     }
   }
-}
-
-/** Its messages may be compressed, which only members can read. */
-function isCompressed(call: ServerCall): boolean {
-  return (call.head.value("grpc-encoding") ?? "identity") !== "identity";
 }

@@ -43,7 +43,7 @@ export class ReadScopes {
   of(head: CallHead): ReadScope | null {
     const known = this.#ofHead.get(head);
     if (known !== undefined && known?.dropped !== true) return known;
-    const scope = isCompressed(head) ? null : this.#find(`${requiresLeader(head)} ${credentialOf(head)}`);
+    const scope = head.mayBeCompressed ? null : this.#find(`${requiresLeader(head)} ${credentialOf(head)}`);
     this.#ofHead.set(head, scope);
     return scope;
   }
@@ -63,10 +63,4 @@ export class ReadScopes {
     if (scope === undefined) this.#scopes.set(id, (scope = new ReadScope()));
     return scope;
   }
-}
-
-/** The request may be compressed, and so may its answer. */
-function isCompressed(head: CallHead): boolean {
-  const encoding = head.value("grpc-encoding");
-  return encoding !== undefined && encoding !== "identity";
 }

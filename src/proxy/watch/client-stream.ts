@@ -5,7 +5,7 @@
  * for its answer; those behind it wait, too, since clients tell answers to creates apart by their order. A client
  * that does not read its answers is not listened to.
  */
-import { identityOf } from "../../etcd/identity.ts";
+import { identityOf, requiresLeader } from "../../etcd/identity.ts";
 import type { KeyRange } from "../../etcd/key-range.ts";
 import { controlBody, type ControlAnswer } from "../../etcd/watch-message.ts";
 import type { AnswerHeader } from "../../etcd/watch-response.ts";
@@ -87,7 +87,7 @@ export class ClientStream implements CallReceiver {
     this.call = call;
     this.#owner = owner;
     this.token = identityOf(call.head);
-    this.requiresLeader = call.head.value("hasleader") === "true";
+    this.requiresLeader = requiresLeader(call.head);
     this.queue = new ClientQueue(call, owner.held, owner.limits.queueBytesMax);
     this.#reader = new MessageReader(owner.requestBytesMax);
     call.receiver = this;
