@@ -304,8 +304,8 @@ export const grpcProxyFlags = [
     placeholder: "file",
     default: "",
     group: "TLS towards members",
-    since: "later",
-    description: "certificate that the proxy shows to members",
+    since: "live",
+    description: "certificate that the proxy shows to members; without a CommonName",
   },
   {
     name: "key",
@@ -313,7 +313,7 @@ export const grpcProxyFlags = [
     placeholder: "file",
     default: "",
     group: "TLS towards members",
-    since: "later",
+    since: "live",
     description: "private key of that certificate",
   },
   {
@@ -322,15 +322,15 @@ export const grpcProxyFlags = [
     placeholder: "file",
     default: "",
     group: "TLS towards members",
-    since: "later",
-    description: "CA certificates that members are checked with",
+    since: "live",
+    description: "CA certificates that members are checked with; without it those that this machine trusts",
   },
   {
     name: "insecure-skip-tls-verify",
     kind: "boolean",
     default: false,
     group: "TLS towards members",
-    since: "later",
+    since: "live",
     description: "take any certificate from a member",
   },
   {
@@ -339,7 +339,7 @@ export const grpcProxyFlags = [
     placeholder: "file",
     default: "",
     group: "TLS towards clients",
-    since: "later",
+    since: "live",
     description: "certificate that the proxy serves with",
   },
   {
@@ -348,7 +348,7 @@ export const grpcProxyFlags = [
     placeholder: "file",
     default: "",
     group: "TLS towards clients",
-    since: "later",
+    since: "live",
     description: "private key of that certificate",
   },
   {
@@ -357,7 +357,7 @@ export const grpcProxyFlags = [
     placeholder: "file",
     default: "",
     group: "TLS towards clients",
-    since: "later",
+    since: "live",
     description: "CA certificates that clients are checked with; clients must then show one",
   },
   {
@@ -366,7 +366,7 @@ export const grpcProxyFlags = [
     placeholder: "file",
     default: "",
     group: "TLS towards clients",
-    since: "later",
+    since: "live",
     description: "revocation list of client certificates",
   },
   {
@@ -374,7 +374,7 @@ export const grpcProxyFlags = [
     kind: "boolean",
     default: false,
     group: "TLS towards clients",
-    since: "later",
+    since: "live",
     description: "serve with a certificate that the proxy generates itself",
   },
   {
@@ -385,7 +385,7 @@ export const grpcProxyFlags = [
     min: 0,
     max: 4_294_967_295,
     group: "TLS towards clients",
-    since: "later",
+    since: "live",
     description: "years that such a certificate is valid",
   },
   {
@@ -394,7 +394,7 @@ export const grpcProxyFlags = [
     placeholder: "folder",
     default: "default.proxy",
     group: "TLS towards clients",
-    since: "later",
+    since: "live",
     description: "folder that keeps the generated certificate",
   },
   {
@@ -403,7 +403,7 @@ export const grpcProxyFlags = [
     placeholder: "list",
     default: [],
     group: "TLS towards clients",
-    since: "later",
+    since: "live",
     description: "TLS 1.2 cipher suites that clients may use, by their IANA names",
   },
   {
@@ -412,7 +412,7 @@ export const grpcProxyFlags = [
     placeholder: "version",
     default: "TLS1.2",
     group: "TLS towards clients",
-    since: "later",
+    since: "live",
     description: "lowest TLS version that clients may use: TLS1.2 or TLS1.3",
   },
   {
@@ -421,7 +421,7 @@ export const grpcProxyFlags = [
     placeholder: "version",
     default: "",
     group: "TLS towards clients",
-    since: "later",
+    since: "live",
     description: "highest TLS version that clients may use: TLS1.2, TLS1.3, or empty for the newest",
   },
   {

@@ -2,7 +2,7 @@
  * The life of a product in this process: started, kept alive whatever happens inside it, stopped by a signal.
  * Stands between run.ts and the operating system's signals.
  *
- * Invariant: the first SIGTERM or SIGINT stops cleanly, a second one at once; an error that nobody caught is logged and
+ * Invariant: the first SIGTERM or SIGINT stops cleanly, a second one at once; SIGHUP ends nothing; an error that nobody caught is logged and
  * ends nothing, since a peer may have caused it.
  */
 import { RateLimitedLog } from "../observe/rate-limited-log.ts";
@@ -12,6 +12,8 @@ import type { Logger } from "../observe/log.ts";
 export interface RunningProduct {
   /** Stops serving; resolves when what was to be finished is finished. */
   close(): Promise<void>;
+  /** Reads its files anew; never rejects. Without it there are none. */
+  reload?(): Promise<void>;
 }
 
 const signalNumbers = { SIGINT: 2, SIGTERM: 15 } as const;
@@ -29,10 +31,20 @@ export async function serveUntilSignal(start: () => Promise<RunningProduct>, log
   logUnexpectedErrors(log);
   // A signal while the product still starts (a slow discovery, say) ends the wait.
   const product = await Promise.race([start(), stopSignal.then(() => undefined)]);
+  onReload(() => reload(product, log));
   const signal = await stopSignal;
   log.info("stopping", { signal });
   await product?.close();
   log.info("stopped");
+}
+
+async function reload(product: RunningProduct | undefined, log: Logger): Promise<void> {
+  if (product?.reload === undefined) log.info("SIGHUP: there is no file to read anew");
+  else await product.reload();
+}
+
+function onReload(work: () => Promise<void>): void {
+  process.on("SIGHUP", () => void work());
 }
 
 function nextStopSignal(): Promise<StopSignal> {

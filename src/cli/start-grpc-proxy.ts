@@ -4,24 +4,32 @@
  *
  * Invariant: what an operator got wrong ends as a CommandLineError that names the flag.
  */
-import { EndpointError, parseEndpoints } from "../endpoints/endpoint.ts";
+import { EndpointError, parseEndpoints, withScheme } from "../endpoints/endpoint.ts";
 import { ListenError } from "../net/listen.ts";
 import type { CacheBounds } from "../proxy/kv/kv-hub.ts";
 import type { Logger } from "../observe/log.ts";
+import type { ServedTls } from "../tls/served-tls.ts";
+import { TlsFileError } from "../tls/tls-file.ts";
 import { listenAddressFlag } from "./address-flags.ts";
 import { usageError } from "./command-line-error.ts";
 import type { GrpcProxyFlags } from "./grpc-proxy-flags.ts";
 import type { RunningProduct } from "./lifecycle.ts";
+import { loadMemberTls, loadServedTls, membersSpeakTls } from "./tls-flags.ts";
 
 const streamsMaxOfProtocol = 4_294_967_295; // SETTINGS_MAX_CONCURRENT_STREAMS is 32 bits wide (RFC 9113 §6.5.2)
 
-const operatorErrors = [EndpointError, ListenError];
+const operatorErrors = [EndpointError, ListenError, TlsFileError];
 
 /** Resolves once clients can connect. Throws `CommandLineError` for what the operator has to change. */
 export async function startGrpcProxyProduct(flags: GrpcProxyFlags, log: Logger): Promise<RunningProduct> {
   try {
     const listenAddress = listenAddressFlag(flags.listenAddr);
-    const endpoints = parseEndpoints(flags.endpoints);
+    const endpoints = withScheme(parseEndpoints(flags.endpoints), membersSpeakTls(flags) ? "https" : "http");
+    const overTls = endpoints.some(({ scheme }) => scheme === "https");
+    const tlsLog = log.child("tls");
+    // Files that are named are checked even where every endpoint is http.
+    const memberTls = overTls || membersSpeakTls(flags) ? loadMemberTls(flags, tlsLog) : undefined;
+    const clientTls = await loadServedTls(flags, listenAddress, tlsLog);
     const { startGrpcProxy } = await import("../proxy/grpc-proxy.ts");
     const proxy = await startGrpcProxy({
       listenAddress,
@@ -38,14 +46,25 @@ export async function startGrpcProxyProduct(flags: GrpcProxyFlags, log: Logger):
       readCoalescing: flags.readCoalescing,
       cache: cacheBounds(flags),
       leaseCoalescing: flags.leaseCoalescing,
+      memberTls,
+      clientTls,
       log: log.child("grpc-proxy"),
     });
-    log.child("grpc-proxy").info("started gRPC proxy", { address: proxy.address });
+    log.child("grpc-proxy").info("started gRPC proxy", { address: proxy.address, ...tlsInUse(clientTls) });
     return proxy;
   } catch (error) {
     if (operatorErrors.some((kind) => error instanceof kind)) throw usageError((error as Error).message);
     throw error;
   }
+}
+
+/** What the ready line tells of TLS towards clients; nothing for plain text. */
+function tlsInUse(clientTls: ServedTls | undefined): Record<string, unknown> {
+  if (clientTls === undefined) return {};
+  return {
+    tls: true,
+    clientCertificates: clientTls.credentials.trustedCa === null ? "not asked for" : "required",
+  };
 }
 
 /** Null when any of the flags turns the cache off. */

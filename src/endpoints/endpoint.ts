@@ -41,6 +41,11 @@ export function parseEndpoints(lists: string | readonly string[], flag = "--endp
   return [...endpoints.values()];
 }
 
+/** The endpoints, with `scheme` where none was written. */
+export function withScheme(endpoints: readonly Endpoint[], scheme: "http" | "https"): readonly Endpoint[] {
+  return endpoints.map((endpoint) => (endpoint.scheme === "unstated" ? { ...endpoint, scheme } : endpoint));
+}
+
 /** An endpoint of these parts; `hostname` without brackets. */
 export function createEndpoint(scheme: Endpoint["scheme"], hostname: string, port: number): Endpoint {
   const canonical = hostname.toLowerCase().replace(/\.$/, "");

@@ -13,6 +13,14 @@ import type { BufferBudget } from "../http2/buffer-budget.ts";
 import { HTTP2_LIMITS, STREAM_WINDOW_BYTES } from "../http2/limits.ts";
 import { defaultSettings } from "../http2/settings.ts";
 import { Dialer } from "../net/dial.ts";
+import {
+  createDialContext,
+  describeTlsError,
+  type DialTls,
+  dialTls,
+  isTlsError,
+  NO_CREDENTIALS,
+} from "../net/tls.ts";
 import { Code, type Status } from "./status.ts";
 import { Upstream, type UpstreamOptions, type UpstreamOwner, type UpstreamSocket } from "./upstream.ts";
 import { WAITING_LIMITS, type WaitingCall, WaitingCalls, type WaitingLimits } from "./waiting-calls.ts";
@@ -38,6 +46,8 @@ export interface ChannelOptions {
   readonly endpoints: readonly Endpoint[];
   readonly dialTimeoutMs: number;
   readonly events: ChannelEvents;
+  /** What dials to https endpoints show and demand; without it they show nothing and trust what this machine trusts. */
+  readonly tls?: ((hostname: string) => DialTls) | undefined;
   /** Bounds what the connections hold, together with whoever shares it; without one nothing does. */
   readonly budget?: BufferBudget;
   /** From 0 up to but not including 1. */
@@ -97,9 +107,10 @@ export class Channel implements UpstreamOwner {
         drain: (socket) => socket.data?.onDrain(),
         end: (socket) => socket.data?.onPeerEnd(),
         close: (socket, error) => socket.data?.onClose(error),
-        // Over plain TCP only an exception of our own handlers comes here.
+        // What is not TLS's own is an exception of our handlers.
         error: (socket, error) => {
-          options.events.onUnexpectedError(error);
+          if (isTlsError(error)) socket.data?.onClose(new Error(`TLS: ${describeTlsError(error)}`));
+          else options.events.onUnexpectedError(error);
           socket.terminate();
         },
       },
@@ -107,6 +118,7 @@ export class Channel implements UpstreamOwner {
     this.#firstStreamId = options.firstStreamId ?? 1;
     this.#upstreamOptions = {
       readyTimeoutMs: options.dialTimeoutMs,
+      tls: options.tls ?? ((hostname) => dialTls(createDialContext(NO_CREDENTIALS), hostname, true)),
       connection: {
         // All clients share these connections: what one of them may hold is no measure for all.
         limits: { ...HTTP2_LIMITS, connectionBufferBytesMax: Number.POSITIVE_INFINITY },

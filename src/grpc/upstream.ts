@@ -12,6 +12,7 @@ import type { ConnectionEnd, ConnectionOptions } from "../http2/connection-handl
 import { errorCodeName } from "../http2/error-code.ts";
 import type { Dial, Dialer } from "../net/dial.ts";
 import type { DialError } from "../net/dial-error.ts";
+import type { DialTls } from "../net/tls.ts";
 import { Http2Socket } from "./http2-socket.ts";
 
 export interface UpstreamOwner {
@@ -30,6 +31,8 @@ export interface UpstreamOptions {
   /** How long the member may take to send its SETTINGS once it has accepted, in milliseconds. */
   readonly readyTimeoutMs: number;
   readonly connection: ConnectionOptions;
+  /** What a dial to an https endpoint shows and demands now. */
+  readonly tls: (hostname: string) => DialTls;
 }
 
 /** What the dialer's sockets carry. */
@@ -57,7 +60,9 @@ export class Upstream implements ClientConnectionHandler {
     this.#owner = owner;
     this.#options = options;
     this.#firstStreamId = firstStreamId;
-    this.#dial = dialer.start(endpoint, null, {
+    const { hostname, port, name, scheme } = endpoint;
+    const tls = scheme === "https" ? options.tls(hostname) : undefined;
+    this.#dial = dialer.start({ hostname, port, name, tls }, null, {
       dialled: (socket) => this.#onDialled(socket),
       dialFailed: (error: DialError) => this.#fail(error.detail),
     });

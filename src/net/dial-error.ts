@@ -1,5 +1,5 @@
 /**
- * Why a TCP dial failed, in words that name the endpoint.
+ * Why a dial failed, in words that name the endpoint.
  *
  * Stands between the system's error codes and those who choose endpoints. `reason` decides what happens next,
  * the text never does: only `exhausted` lies with this machine, every other reason speaks against the endpoint.
@@ -10,10 +10,12 @@
  * - `timeout`: no answer in time
  * - `unresolved`: the host name has no address
  * - `unreachable`: there is no way to it
+ * - `tls`: there is no secure connection: the certificate of one side does not satisfy the other, or it speaks no TLS
  * - `exhausted`: this machine ran out of files, ports or memory
  * - `failed`: anything else
  */
-export type DialFailure = "refused" | "timeout" | "unresolved" | "unreachable" | "exhausted" | "failed";
+export type DialFailure =
+  "refused" | "timeout" | "unresolved" | "unreachable" | "tls" | "exhausted" | "failed";
 
 export class DialError extends Error {
   override readonly name = "DialError";
@@ -38,7 +40,7 @@ export function dialErrorFrom(error: unknown, endpoint: string): DialError {
   return new DialError(reason, endpoint, describe(reason, code, error), error);
 }
 
-function failureOf(code: string): DialFailure {
+function failureOf(code: string): Exclude<DialFailure, "tls"> {
   switch (code) {
     case "ECONNREFUSED":
       return "refused";
@@ -68,7 +70,7 @@ function failureOf(code: string): DialFailure {
   }
 }
 
-function describe(reason: DialFailure, code: string, error: unknown): string {
+function describe(reason: Exclude<DialFailure, "tls">, code: string, error: unknown): string {
   switch (reason) {
     case "refused":
       return "connection refused";

@@ -1,5 +1,5 @@
 /**
- * TCP dials with a timeout, over Bun.connect, without a promise or a closure for each dial.
+ * TCP and TLS dials with a timeout, over Bun.connect, without a promise or a closure for each dial.
  *
  * Stands between Bun's client sockets and those who choose endpoints. A dial ends exactly once: with
  * `dialled` or `dialFailed`, never before `start` has returned, or silently when it was abandoned. Bun cannot abort a
@@ -11,20 +11,26 @@ import { DialError, dialErrorFrom } from "./dial-error.ts";
 import { ResolvedDial } from "./resolved-dial.ts";
 import type { DnsResolver } from "./resolver.ts";
 import { StuckDials } from "./stuck-dials.ts";
+import { describeTlsError, type DialTls, dialOptions, type HandshakeError, serverProblem } from "./tls.ts";
 
 /** Where to dial; `name` is its `host:port` for errors and for telling endpoints apart. */
 export interface DialTarget {
   readonly hostname: string;
   readonly port: number;
   readonly name: string;
+  /** Without it the connection is plain TCP. */
+  readonly tls?: DialTls | undefined;
 }
 
 /** Bun's socket callbacks for connections that are up; the dial itself is told to the `DialOwner`. */
-export type DialHandlers<Data> = Omit<SocketHandler<Data>, "open" | "connectError"> &
+export type DialHandlers<Data> = Omit<SocketHandler<Data>, "open" | "connectError" | "handshake"> &
   Required<Pick<SocketHandler<Data>, "data">>;
 
 export interface DialOwner<Data> {
-  /** The connection is up and `socket.data` is set; half-open connections are allowed on it. */
+  /**
+   * The connection is up, its TLS handshake done, and `socket.data` is set; half-open connections are allowed on it.
+   * A peer may still refuse our certificate: TLS 1.3 tells that later, as an `error` and the close of the socket.
+   */
   dialled(socket: Socket<Data>): void;
   dialFailed(error: DialError): void;
 }
@@ -37,7 +43,7 @@ export interface Dial {
 
 export interface DialerOptions<Data> {
   readonly handlers: DialHandlers<Data>;
-  /** How long a dial may take, name lookup included. */
+  /** How long a dial may take, name lookup and TLS handshake included. */
   readonly timeoutMs: number;
   /** How often an address with a stuck dial may be dialled again. */
   readonly retryDelayMs: number;
@@ -112,6 +118,8 @@ class Attempt<Data> implements Dial {
   readonly #timeoutMs: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #state: AttemptState = "dialling";
+  /** The socket whose TLS handshake is under way. */
+  #inHandshake: Socket<Data | Attempt<Data>> | undefined;
 
   constructor(
     shared: SharedByAttempts<Data>,
@@ -139,6 +147,7 @@ class Attempt<Data> implements Dial {
         allowHalfOpen: true,
         data: this,
         socket: shared.handlers,
+        ...(target.tls === undefined ? {} : { tls: dialOptions(target.tls) }),
       });
     } catch (error) {
       queueMicrotask(() => this.failed(dialErrorFrom(error, target.name)));
@@ -150,10 +159,41 @@ class Attempt<Data> implements Dial {
   }
 
   abandon(): void {
-    if (this.#state === "dialling") this.#state = "abandoned";
+    if (this.#state !== "dialling") return;
+    if (this.#inHandshake === undefined) this.#state = "abandoned";
+    else this.#endHandshake();
   }
 
+  /** The kernel has a connection. */
   opened(socket: Socket<Data | Attempt<Data>>): void {
+    if (this.#target.tls === undefined) this.#up(socket);
+    else if (this.#state === "dialling") this.#inHandshake = socket;
+    else {
+      this.#settle();
+      socket.terminate();
+    }
+  }
+
+  shookHands(socket: Socket<Data | Attempt<Data>>, ok: boolean, error: HandshakeError): void {
+    if (this.#state !== "dialling" || this.#target.tls === undefined) return;
+    const problem = serverProblem(ok, error, this.#target.tls.verify);
+    if (problem === "") {
+      this.#up(socket);
+      return;
+    }
+    this.#endHandshake();
+    this.#owner.dialFailed(new DialError("tls", this.#target.name, `TLS: ${problem}`, error));
+  }
+
+  /** The socket has closed before the connection was up. */
+  closed(error: Error | undefined): void {
+    if (this.#inHandshake === undefined || this.#state !== "dialling") return;
+    this.#settle();
+    const detail = error === undefined ? "closed by the peer" : describeTlsError(error);
+    this.#owner.dialFailed(new DialError("tls", this.#target.name, `TLS: no handshake: ${detail}`, error));
+  }
+
+  #up(socket: Socket<Data | Attempt<Data>>): void {
     const state = this.#settle();
     if (state !== "dialling") {
       socket.terminate();
@@ -169,11 +209,22 @@ class Attempt<Data> implements Dial {
 
   expired(): void {
     const told = this.#state === "dialling";
+    if (this.#inHandshake !== undefined) {
+      this.#endHandshake();
+      const detail = `TLS: no handshake within ${this.#timeoutMs} ms`;
+      this.#owner.dialFailed(new DialError("timeout", this.#target.name, detail));
+      return;
+    }
     this.#state = "stuck";
     this.#shared.stuck.add(this.#target.name, this.#shared.now());
     if (!told) return;
     const detail = `no answer within ${this.#timeoutMs} ms`;
     this.#owner.dialFailed(new DialError("timeout", this.#target.name, detail));
+  }
+
+  #endHandshake(): void {
+    this.#settle();
+    this.#inHandshake?.terminate();
   }
 
   /** Ends the attempt and returns the state it was in. */
@@ -197,12 +248,21 @@ function attemptHandlers<Data>(handlers: DialHandlers<Data>): SocketHandler<Data
     open(socket) {
       if (socket.data instanceof Attempt) socket.data.opened(socket);
     },
+    handshake(socket, ok, error: HandshakeError) {
+      if (socket.data instanceof Attempt) socket.data.shookHands(socket, ok, error);
+    },
     connectError(socket, error) {
       if (socket.data instanceof Attempt) socket.data.failed(dialErrorFrom(error, socket.data.target.name));
     },
     close(socket, error) {
-      // A late socket, terminated as it came up: nobody has heard of it.
-      if (!(socket.data instanceof Attempt)) void handlers.close?.(socket as Socket<Data>, error);
+      // A socket that never came up, or too late: its owner has not heard of it.
+      if (socket.data instanceof Attempt) socket.data.closed(error);
+      else void handlers.close?.(socket as Socket<Data>, error);
+    },
+    error(socket, error) {
+      // TLS that breaks before the connection is up: `close` follows.
+      if (socket.data instanceof Attempt) socket.data.closed(error);
+      else void handlers.error?.(socket as Socket<Data>, error);
     },
   };
 }

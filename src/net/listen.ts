@@ -7,9 +7,29 @@
  */
 import type { Socket, SocketHandler, TCPSocketListener } from "bun";
 import { formatAddress, type Address } from "./address.ts";
+import {
+  clientProblem,
+  followRenewals,
+  type HandshakeError,
+  leftInHandshake,
+  listenerOptions,
+  type ListenerTls,
+} from "./tls.ts";
 
-/** Bun's socket callbacks. `open` must set `socket.data`: a socket that closes without it counts as refused. */
-export type ListenHandlers<Data> = SocketHandler<Data> & Required<Pick<SocketHandler<Data>, "open" | "data">>;
+/**
+ * Bun's socket callbacks. `open` must set `socket.data`: a socket that closes without it counts as refused. Over TLS
+ * `open` comes before the handshake, and nothing may be written until `secured`.
+ */
+export type ListenHandlers<Data> = Omit<SocketHandler<Data>, "handshake"> &
+  Required<Pick<SocketHandler<Data>, "open" | "data">> & {
+    /** The TLS handshake is done, and the client is let in. */
+    readonly secured?: (socket: Socket<Data>) => void;
+    /**
+     * The TLS handshake came to nothing; the connection is closed behind this call. `left`: the client went away,
+     * as those do who only look whether the port is open.
+     */
+    readonly handshakeFailed?: (socket: Socket<Data>, reason: string, left: boolean) => void;
+  };
 
 export interface ListenOptions<Data> {
   readonly address: Address;
@@ -18,6 +38,8 @@ export interface ListenOptions<Data> {
   readonly handlers: ListenHandlers<Data>;
   /** Hears of each connection that was reset because `connectionsMax` were open. */
   readonly refused?: () => void;
+  /** Without it connections are plain TCP. */
+  readonly tls?: ListenerTls | undefined;
 }
 
 export interface Listener {
@@ -45,11 +67,12 @@ export class ListenError extends Error {
 
 /** Listens on a TCP address; an empty host means every interface. Throws `ListenError`. */
 export function listen<Data>(options: ListenOptions<Data>): Listener {
-  const { address, connectionsMax, handlers } = options;
+  const { address, connectionsMax, tls } = options;
+  const { secured, handshakeFailed, ...handlers } = options.handlers;
   let connectionsOpen = 0;
   let connectionsRefused = 0;
 
-  const server = bind<Data>(address, {
+  const callbacks: SocketHandler<Data> = {
     ...handlers,
     open(socket) {
       if (connectionsOpen >= connectionsMax) {
@@ -61,12 +84,28 @@ export function listen<Data>(options: ListenOptions<Data>): Listener {
       connectionsOpen++;
       void handlers.open(socket);
     },
+    ...(tls === undefined
+      ? {}
+      : {
+          handshake(socket: Socket<Data | undefined>, ok: boolean, error: HandshakeError) {
+            if (socket.data === undefined) return;
+            const problem = clientProblem(socket, ok, error, tls);
+            if (problem === "") {
+              secured?.(socket as Socket<Data>);
+              return;
+            }
+            handshakeFailed?.(socket as Socket<Data>, problem, leftInHandshake(error));
+            socket.end(); // Not `terminate`: the client shall read the alert.
+          },
+        }),
     close(socket: Socket<Data | undefined>, error) {
       if (socket.data === undefined) return;
       connectionsOpen--;
       void handlers.close?.(socket as Socket<Data>, error);
     },
-  });
+  };
+  const server = bind(address, callbacks, tls);
+  if (tls !== undefined) followRenewals(server, tls);
 
   return {
     address: { hostname: address.hostname, port: server.port },
@@ -82,16 +121,21 @@ export function listen<Data>(options: ListenOptions<Data>): Listener {
   };
 }
 
-function bind<Data>(address: Address, socket: SocketHandler<Data>): TCPSocketListener<Data> {
+function bind<Data>(
+  address: Address,
+  socket: SocketHandler<Data>,
+  tls: ListenerTls | undefined,
+): TCPSocketListener<Data> {
   const { hostname, port } = address;
   const everyInterface = hostname === "";
+  const bound = {
+    port,
+    allowHalfOpen: true,
+    socket,
+    ...(tls === undefined ? {} : { tls: listenerOptions(tls) }),
+  };
   try {
-    return Bun.listen<Data>({
-      hostname: everyInterface ? "::" : hostname,
-      port,
-      allowHalfOpen: true,
-      socket,
-    });
+    return Bun.listen<Data>({ ...bound, hostname: everyInterface ? "::" : hostname });
   } catch (error) {
     const code = systemCode(error);
     if (!everyInterface || code === "EADDRINUSE" || code === "EACCES")
@@ -99,7 +143,7 @@ function bind<Data>(address: Address, socket: SocketHandler<Data>): TCPSocketLis
   }
   // A machine without IPv6 has no "::".
   try {
-    return Bun.listen<Data>({ hostname: "0.0.0.0", port, allowHalfOpen: true, socket });
+    return Bun.listen<Data>({ ...bound, hostname: "0.0.0.0" });
   } catch (error) {
     throw listenError(address, systemCode(error), error);
   }

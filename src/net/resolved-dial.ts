@@ -78,8 +78,8 @@ export class ResolvedDial<Data> implements Dial, DialOwner<Data> {
   #dialNext(): void {
     const [hostname = "", ...untried] = this.#untried;
     this.#untried = untried;
-    const { name, port } = this.#target;
-    const target = { hostname, port, name: `${name} at ${formatAddress({ hostname, port })}` };
+    const { name, port, tls } = this.#target;
+    const target = { hostname, port, tls, name: `${name} at ${formatAddress({ hostname, port })}` };
     this.#attempt = this.#startAttempt(target, this, Math.round(this.#attemptTimeoutMs));
   }
 

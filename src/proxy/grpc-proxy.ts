@@ -18,6 +18,9 @@ import { connectionsWithinFileLimit } from "../net/file-limit.ts";
 import { createResolver } from "../net/resolver.ts";
 import type { Logger } from "../observe/log.ts";
 import { RateLimitedLog } from "../observe/rate-limited-log.ts";
+import type { MemberTls } from "../tls/member-tls.ts";
+import { type Renewable, RenewalWatch } from "../tls/renewal.ts";
+import type { ServedTls } from "../tls/served-tls.ts";
 import { AdvertisedMemberList } from "./cluster/member-list.ts";
 import type { TypedServices } from "./connect-services.ts";
 import type { ForwardLimits } from "./forward/forward-limits.ts";
@@ -50,12 +53,18 @@ export interface GrpcProxyOptions {
   readonly cache: CacheBounds | null;
   /** Clients' heartbeats share streams at the members; false: each stream is forwarded. */
   readonly leaseCoalescing: boolean;
+  /** For endpoints that are https. */
+  readonly memberTls?: MemberTls | undefined;
+  /** Without it clients speak plain text. */
+  readonly clientTls?: ServedTls | undefined;
   readonly log: Logger;
 }
 
 export interface GrpcProxy {
   /** Where it listens, `host:port`. */
   readonly address: string;
+  /** Reads certificates, keys, authorities and revocation lists anew, now. */
+  reload(): Promise<void>;
   /** Stops: calls under way get a moment to end. */
   close(): Promise<void>;
 }
@@ -65,13 +74,13 @@ const DRAIN_MS = 1000;
 
 /** Starts to serve. Does not wait for a member: calls do. @throws EndpointError, ListenError */
 export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcProxy> {
-  const { log } = options;
-  refuseTls(options.endpoints);
+  const { log, memberTls, clientTls } = options;
   await refuseOwnAddress(options.endpoints, options.listenAddress);
   const budget = new BufferBudget(options.bufferBytesMax);
   const channel = new Channel({
     endpoints: options.endpoints,
     dialTimeoutMs: options.dialTimeoutMs,
+    tls: memberTls && ((hostname) => memberTls.forDial(hostname)),
     budget,
     events: {
       onConnected: (endpoint) => {
@@ -122,13 +131,14 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
   const port = new Port({
     address: options.listenAddress,
     connectionsMax: Math.min(options.connectionsMax, connectionsWithinFileLimit(1)),
+    tls: clientTls,
     shared: {
       router: new Router(channel, limits, typedServices(channel, limits, options.advertiseClientUrl), {
         kv,
         watch: hub,
         leases,
       }),
-      pages: createPages(channel, limits),
+      pages: createPages(channel, limits, memberTls),
       deadlines: new DeadlineTimer(),
       log: new RateLimitedLog(log, () => performance.now()),
       http2: {
@@ -144,7 +154,16 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     },
   });
   channel.connect();
-  return { address: port.address, close: () => stop(port, channel, [hub, leases]) };
+  const renewables = [memberTls, clientTls].filter((tls) => tls !== undefined && tls.files.length > 0);
+  const renewals = new RenewalWatch(renewables as readonly Renewable[], log);
+  return {
+    address: port.address,
+    reload: () => renewals.reload(),
+    async close() {
+      renewals.close();
+      await stop(port, channel, [hub, leases]);
+    },
+  };
 }
 
 /** The methods the proxy answers itself. */
@@ -173,15 +192,6 @@ async function stop(
   port.close();
   for (const hub of hubs) hub?.close();
   channel.close();
-}
-
-function refuseTls(endpoints: readonly Endpoint[]): void {
-  for (const endpoint of endpoints) {
-    if (endpoint.scheme !== "https") continue;
-    throw new EndpointError(
-      `not supported yet: --endpoints https://${endpoint.name} (TLS towards members); write http:// where the member serves plain text`,
-    );
-  }
 }
 
 /** A proxy in front of itself would forward each call for ever. */

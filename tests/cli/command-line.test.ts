@@ -36,6 +36,20 @@ const grpcProxyDefaults: GrpcProxyFlags = {
   maxConcurrentStreams: 4_294_967_295,
   maxConnections: 65_536,
   maxBufferBytes: 536_870_912,
+  cert: "",
+  key: "",
+  cacert: "",
+  insecureSkipTlsVerify: false,
+  certFile: "",
+  keyFile: "",
+  trustedCaFile: "",
+  clientCrlFile: "",
+  autoTls: false,
+  selfSignedCertValidity: 1,
+  dataDir: "default.proxy",
+  listenCipherSuites: [],
+  tlsMinVersion: "TLS1.2",
+  tlsMaxVersion: "",
   debug: false,
 };
 
@@ -171,7 +185,9 @@ describe("a flag whose feature comes later", () => {
     expect(errorLine(["grpc-proxy", "start", "--grpc-keepalive-interval=2h"])).toBe(
       "not supported yet: --grpc-keepalive-interval",
     );
-    expect(errorLine(["grpc-proxy", "start", "--auto-tls=false"])).toBe("not supported yet: --auto-tls");
+    expect(errorLine(["grpc-proxy", "start", "--enable-pprof=false"])).toBe(
+      "not supported yet: --enable-pprof",
+    );
   });
 
   test("is refused for the gateway", () => {

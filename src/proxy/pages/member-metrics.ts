@@ -1,23 +1,25 @@
 /**
  * `/metrics`: the metrics page of a member, the one in use first, another when that does not answer.
  *
- * Asked with `node:http`, not `fetch`: that would follow HTTP_PROXY from the environment, and a member is never
+ * Over TLS it is asked for with the proxy's own certificate. Asked with `node:http`, not `fetch`: that would follow HTTP_PROXY from the environment, and a member is never
  * behind a web proxy.
  */
-import { get } from "node:http";
+import { get as getPlain, type IncomingMessage } from "node:http";
+import { get as getSecure } from "node:https";
 import type { Endpoint } from "../../endpoints/endpoint.ts";
+import type { MemberTls } from "../../tls/member-tls.ts";
 import { type Page, textPage } from "./page.ts";
 
 const TIMEOUT_MS = 3000;
 /** A member's page is a few hundred KiB; more is no metrics page. */
 const PAGE_BYTES_MAX = 16 * 1024 * 1024;
 
-/** `endpoints` in the order to ask them. */
-export async function memberMetricsPage(endpoints: readonly Endpoint[]): Promise<Page> {
+/** `endpoints` in the order to ask them; `tls` for those that are https. */
+export async function memberMetricsPage(endpoints: readonly Endpoint[], tls?: MemberTls): Promise<Page> {
   const reasons: string[] = [];
   for (const endpoint of endpoints) {
     try {
-      return await fetchPage(endpoint);
+      return await fetchPage(endpoint, tls);
     } catch (error) {
       reasons.push(`${endpoint.name}: ${error instanceof Error ? error.message : String(error)}`);
     }
@@ -26,11 +28,11 @@ export async function memberMetricsPage(endpoints: readonly Endpoint[]): Promise
 }
 
 /** Rejects unless the member answers 200 with a page in time. */
-function fetchPage({ hostname, port }: Endpoint): Promise<Page> {
+function fetchPage({ hostname, port, scheme }: Endpoint, tls: MemberTls | undefined): Promise<Page> {
   return new Promise((resolve, reject) => {
     const timeout = AbortSignal.timeout(TIMEOUT_MS);
     const options = { hostname, port, path: "/metrics", agent: false, signal: timeout };
-    const request = get(options, (answer) => {
+    const onAnswer = (answer: IncomingMessage): void => {
       const pieces: Uint8Array[] = [];
       let bytes = 0;
       answer.on("data", (piece: Uint8Array) => {
@@ -49,7 +51,11 @@ function fetchPage({ hostname, port }: Endpoint): Promise<Page> {
           });
         }
       });
-    });
+    };
+    const request =
+      scheme === "https"
+        ? getSecure({ ...options, ...tls?.forRequest() }, onAnswer)
+        : getPlain(options, onAnswer);
     request.on("error", (error) => {
       reject(timeout.aborted ? new Error(`no answer within ${TIMEOUT_MS} ms`) : error);
     });

@@ -5,11 +5,12 @@ import type { Channel } from "../../grpc/channel.ts";
 import { connectTransport } from "../../grpc/connect-transport.ts";
 import type { ForwardLimits } from "../forward/forward-limits.ts";
 import { SingleRequestForward } from "../forward/single-request.ts";
+import type { MemberTls } from "../../tls/member-tls.ts";
 import { healthPage } from "./health.ts";
 import { memberMetricsPage } from "./member-metrics.ts";
 import type { MakePage, Pages } from "./page.ts";
 
-export function createPages(channel: Channel, limits: ForwardLimits): Pages {
+export function createPages(channel: Channel, limits: ForwardLimits, memberTls?: MemberTls): Pages {
   const client: Client<typeof KV> = createClient(
     KV,
     connectTransport((call) => {
@@ -18,7 +19,7 @@ export function createPages(channel: Channel, limits: ForwardLimits): Pages {
   );
   const pages = new Map<string, MakePage>([
     ["/health", () => healthPage(client)],
-    ["/metrics", () => memberMetricsPage(channel.endpoints)],
+    ["/metrics", () => memberMetricsPage(channel.endpoints, memberTls)],
   ]);
   return (path) => pages.get(path);
 }

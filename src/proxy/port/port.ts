@@ -1,19 +1,22 @@
 /**
  * The proxy's port: HTTP/2 and HTTP/1.1 clients on one address, told apart by their first bytes.
  *
- * Every connection must say what it is, and an HTTP/2 one send its SETTINGS, within the preface time-out. The
- * number of connections is bounded.
+ * Every connection must be through its TLS handshake and say what it is, and an HTTP/2 one send its SETTINGS, within the
+ * preface time-out. The number of connections is bounded.
  */
 import type { Socket } from "bun";
 import { DeadlineEntry, type DeadlineTimer } from "../../base/deadline-wheel.ts";
 import { type Address, formatAddress } from "../../net/address.ts";
 import { listen, type Listener } from "../../net/listen.ts";
+import { agreedProtocol, isTlsError, type ListenerTls } from "../../net/tls.ts";
 import { type Http1Downstream, Http1Side } from "./http1-downstream.ts";
 import { type Downstreams, Http2Downstream } from "./http2-downstream.ts";
 
 export interface PortOptions {
   readonly address: Address;
   readonly connectionsMax: number;
+  /** Without it clients speak plain text. */
+  readonly tls?: ListenerTls | undefined;
   readonly shared: Downstreams;
 }
 
@@ -29,11 +32,14 @@ export class Port {
     this.#listener = listen<PortConnection>({
       address: options.address,
       connectionsMax: options.connectionsMax,
+      tls: options.tls,
       handlers: {
         open: (socket) => {
-          socket.data = new PortConnection(socket, shared, http1);
+          socket.data = new PortConnection(socket, shared, http1, options.tls !== undefined);
           this.#connections.add(socket.data);
         },
+        secured: (socket) => socket.data.onSecured(),
+        handshakeFailed: (socket, reason, left) => socket.data.onHandshakeFailed(reason, left),
         data: (socket, chunk) => socket.data.onData(chunk),
         drain: (socket) => socket.data.onDrain(),
         end: (socket) => socket.data.onPeerEnd(),
@@ -43,6 +49,7 @@ export class Port {
           if (this.#connections.size === 0) this.#onEmpty();
         },
         error: (socket, error) => {
+          if (isTlsError(error)) return; // The client broke it off; the close that follows is what matters.
           shared.log.write("error", "unexpected", "unexpected error on a client's connection", {
             peer: socket.data.peer,
             error: error.stack ?? error.message,
@@ -96,16 +103,30 @@ class PortConnection extends DeadlineEntry {
   readonly #deadlines: DeadlineTimer;
   readonly #http1: Http1Side;
   #speaks: Speaks = NOTHING_YET;
+  #inHandshake: boolean;
 
-  constructor(socket: Socket<PortConnection>, shared: Downstreams, http1: Http1Side) {
+  constructor(socket: Socket<PortConnection>, shared: Downstreams, http1: Http1Side, tls: boolean) {
     super();
     this.#socket = socket;
     this.peer = `${socket.remoteAddress}:${socket.remotePort}`;
     this.#shared = shared;
     this.#http1 = http1;
+    this.#inHandshake = tls;
     this.#deadlines = shared.deadlines;
     this.deadlineMs = performance.now() + shared.http2.limits.prefaceTimeoutMs;
     this.#deadlines.add(this);
+  }
+
+  /** The TLS handshake is done: what the client speaks may be agreed on already. */
+  onSecured(): void {
+    this.#inHandshake = false;
+  }
+
+  onHandshakeFailed(reason: string, left: boolean): void {
+    this.#shared.log.write(left ? "debug" : "warn", `tls ${reason}`, "a client's TLS handshake failed", {
+      peer: this.peer,
+      reason,
+    });
   }
 
   onData(chunk: Uint8Array): void {
@@ -156,23 +177,46 @@ class PortConnection extends DeadlineEntry {
     const speaks = this.#speaks;
     if (speaks.protocol === "http1") return;
     if (speaks.protocol === "http2" && speaks.downstream.connection.settingsReceived) return;
-    this.#shared.log.write("warn", "preface", "a client said too little in time", {
-      peer: this.peer,
-    });
+    const message = this.#inHandshake
+      ? "a client did not finish its TLS handshake in time"
+      : "a client said too little in time";
+    this.#shared.log.write("warn", message, message, { peer: this.peer });
     this.terminate();
   }
 
+  /** What was agreed on by ALPN is what is spoken; else the first bytes tell. */
   #onFirstBytes(bytes: Uint8Array): void {
+    switch (agreedProtocol(this.#socket)) {
+      case "h2":
+        this.#speakHttp2(bytes);
+        break;
+      case "http/1.1":
+        this.#speakHttp1(bytes);
+        break;
+      default:
+        this.#sniff(bytes);
+    }
+  }
+
+  #sniff(bytes: Uint8Array): void {
     const compared = Math.min(bytes.length, HTTP2_FIRST.length);
     if (HTTP2_FIRST.compare(bytes, 0, compared, 0, compared) !== 0) {
-      this.#speaks = { protocol: "http1", downstream: this.#http1.accept(this.#socket, bytes) };
+      this.#speakHttp1(bytes);
     } else if (compared < HTTP2_FIRST.length) {
       this.#speaks = { protocol: "unknown", first: bytes };
     } else {
-      const downstream = new Http2Downstream(this.#socket, this.#shared);
-      this.#speaks = { protocol: "http2", downstream };
-      downstream.socket.onData(bytes);
+      this.#speakHttp2(bytes);
     }
+  }
+
+  #speakHttp1(bytes: Uint8Array): void {
+    this.#speaks = { protocol: "http1", downstream: this.#http1.accept(this.#socket, bytes) };
+  }
+
+  #speakHttp2(bytes: Uint8Array): void {
+    const downstream = new Http2Downstream(this.#socket, this.#shared);
+    this.#speaks = { protocol: "http2", downstream };
+    downstream.socket.onData(bytes);
   }
 }
 
