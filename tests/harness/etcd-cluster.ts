@@ -5,7 +5,7 @@
  * faster the whole cluster starts over on others.
  */
 import { freePorts } from "./free-ports.ts";
-import { EtcdMember } from "./etcd-member.ts";
+import { EtcdMember, type EtcdTls } from "./etcd-member.ts";
 import { etcdBinary, etcdVersion, isSince } from "./etcd-version.ts";
 import { PeerNetwork } from "./peer-network.ts";
 import { TemporaryFolder } from "./temporary-folder.ts";
@@ -19,6 +19,8 @@ export interface EtcdClusterOptions {
   readonly flags?: readonly string[];
   /** Lets the members reach each other through relays, so that `isolate` works. */
   readonly relayedPeers?: boolean;
+  /** TLS towards clients, the same for every member; none when absent. Peers speak without. */
+  readonly tls?: EtcdTls;
 }
 
 export class EtcdCluster implements AsyncDisposable {
@@ -37,6 +39,11 @@ export class EtcdCluster implements AsyncDisposable {
   /** `host:port` of every member, in the order of `members`. */
   get endpoints(): readonly string[] {
     return this.members.map((member) => member.endpoint);
+  }
+
+  /** The URL of every member, in the order of `members`. */
+  get urls(): readonly string[] {
+    return this.members.map((member) => member.url);
   }
 
   /** The member at `index`. @throws Error when the cluster has fewer. */
@@ -130,6 +137,7 @@ function launch(options: EtcdClusterOptions): EtcdCluster {
     peerListener: `http://${peer}`,
     peerUrl: network?.peerUrl(index) ?? `http://${peer}`,
   }));
+  const scheme = options.tls === undefined ? "http" : "https";
   const initialCluster = plans.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(",");
   const members = plans.map(({ name, endpoint, peerListener, peerUrl }) => {
     const dataFolder = folder.file(`${name}.etcd`);
@@ -137,8 +145,8 @@ function launch(options: EtcdClusterOptions): EtcdCluster {
       etcdBinary("etcd"),
       `--name=${name}`,
       `--data-dir=${dataFolder}`,
-      `--listen-client-urls=http://${endpoint}`,
-      `--advertise-client-urls=http://${endpoint}`,
+      `--listen-client-urls=${scheme}://${endpoint}`,
+      `--advertise-client-urls=${scheme}://${endpoint}`,
       `--listen-peer-urls=${peerListener}`,
       `--initial-advertise-peer-urls=${peerUrl}`,
       `--initial-cluster=${initialCluster}`,
@@ -147,9 +155,12 @@ function launch(options: EtcdClusterOptions): EtcdCluster {
       "--log-outputs=stderr",
       ...timing(options.members),
       ...(isSince(etcdVersion(), [3, 5, 0]) ? ["--unsafe-no-fsync"] : []),
+      ...tlsFlags(options.tls),
       ...(options.flags ?? []),
     ];
-    return new EtcdMember({ name, endpoint, dataFolder, logFile: folder.file(`${name}.log`), command });
+    const logFile = folder.file(`${name}.log`);
+    const tls = options.tls === undefined ? {} : { tls: options.tls };
+    return new EtcdMember({ name, endpoint, dataFolder, logFile, command, ...tls });
   });
   return new EtcdCluster(members, folder, network);
 }
@@ -157,4 +168,13 @@ function launch(options: EtcdClusterOptions): EtcdCluster {
 /** A lone member elects itself: nothing is won by letting it wait for others. */
 function timing(members: number): string[] {
   return members === 1 ? ["--heartbeat-interval=20", "--election-timeout=200"] : [];
+}
+
+function tlsFlags(tls: EtcdTls | undefined): string[] {
+  if (tls === undefined) return [];
+  const { server, clients } = tls;
+  const shown = [`--cert-file=${server.certificateFile}`, `--key-file=${server.keyFile}`];
+  return clients === undefined
+    ? shown
+    : [...shown, "--client-cert-auth", `--trusted-ca-file=${clients.caFile}`];
 }

@@ -5,6 +5,7 @@
  * answers nothing), continued, and started again on the same ports with the same data.
  */
 import { readFileSync } from "node:fs";
+import type { IssuedCertificate } from "./certificates.ts";
 import { spawnLogged, type LoggedChild } from "./child-process.ts";
 import { waitFor } from "./wait-for.ts";
 
@@ -19,6 +20,21 @@ export interface EtcdMemberPlan {
   readonly logFile: string;
   /** The whole command line. */
   readonly command: readonly string[];
+  /** How clients connect; without TLS when absent. */
+  readonly tls?: EtcdTls;
+}
+
+/** TLS between clients and members. Files may be written over: etcd reads them anew for each handshake. */
+export interface EtcdTls {
+  /** What every member shows. */
+  readonly server: IssuedCertificate;
+  /** Members ask each client for a certificate of one of these authorities. */
+  readonly clients?: {
+    /** PEM file. */
+    readonly caFile: string;
+    /** What the harness itself shows. */
+    readonly own: IssuedCertificate;
+  };
 }
 
 /** What a member says of itself (Maintenance.Status), ids in decimal. */
@@ -40,6 +56,7 @@ export class EtcdMember {
   readonly logFile: string;
   readonly dataFolder: string;
   readonly #command: readonly string[];
+  readonly #tls: EtcdTls | undefined;
   #process: LoggedChild;
 
   /** Starts the process; it is not ready yet, see `waitHealthy`. */
@@ -49,7 +66,13 @@ export class EtcdMember {
     this.logFile = plan.logFile;
     this.dataFolder = plan.dataFolder;
     this.#command = plan.command;
+    this.#tls = plan.tls;
     this.#process = spawnLogged(plan.command, plan.logFile);
+  }
+
+  /** The URL that clients connect to. */
+  get url(): string {
+    return `${this.#tls === undefined ? "http" : "https"}://${this.endpoint}`;
   }
 
   get pid(): number {
@@ -119,19 +142,24 @@ export class EtcdMember {
   }
 
   async #get(path: string): Promise<unknown> {
-    const signal = AbortSignal.timeout(HEALTH_PROBE_MS);
-    const answer = await fetch(`http://${this.endpoint}${path}`, { signal, keepalive: false });
-    return answer.json();
+    return (await this.#fetch(path)).json();
+  }
+
+  /** Asks whether the member works, not who it is: its certificate may be as bad as a test wants it. */
+  #fetch(path: string, request: RequestInit = {}): Promise<Response> {
+    const own = this.#tls?.clients?.own;
+    const shown = own === undefined ? {} : { cert: own.certificatePem, key: own.keyPem };
+    return fetch(`${this.url}${path}`, {
+      ...request,
+      signal: AbortSignal.timeout(HEALTH_PROBE_MS),
+      keepalive: false,
+      ...(this.#tls === undefined ? {} : { tls: { rejectUnauthorized: false, ...shown } }),
+    });
   }
 
   /** The member's own answer to Maintenance.Status, through its JSON gateway. */
   async status(): Promise<EtcdMemberStatus> {
-    const answer = await fetch(`http://${this.endpoint}/v3/maintenance/status`, {
-      method: "POST",
-      body: "{}",
-      signal: AbortSignal.timeout(HEALTH_PROBE_MS),
-      keepalive: false,
-    });
+    const answer = await this.#fetch("/v3/maintenance/status", { method: "POST", body: "{}" });
     if (!answer.ok) throw new Error(`${this.name}: status answered ${answer.status}: ${await answer.text()}`);
     const { header, leader, version } = (await answer.json()) as StatusAnswer;
     return { memberId: header.member_id, leaderId: leader ?? "0", version };

@@ -3,6 +3,7 @@
  *
  * It is the binary of the etcd version under test, so it also shows that the proxy serves the Go client.
  */
+import type { ClientTls } from "./certificates.ts";
 import { runCommand, spawnPiped, type CommandResult, type PipedChild } from "./child-process.ts";
 import { etcdBinary } from "./etcd-version.ts";
 import { LineLog } from "./line-log.ts";
@@ -14,11 +15,17 @@ function commandLine(endpoints: readonly string[], rest: readonly string[]): str
   return [etcdBinary("etcdctl"), `--endpoints=${endpoints.join(",")}`, ...rest];
 }
 
+/** The flags for TLS; they stand before the command. */
+export function etcdctlTls({ caFile, certificate }: ClientTls): string[] {
+  if (certificate === undefined) return [`--cacert=${caFile}`];
+  return [`--cacert=${caFile}`, `--cert=${certificate.certificateFile}`, `--key=${certificate.keyFile}`];
+}
+
 /**
  * Runs one etcdctl command to its end.
  *
- * @param endpoints `host:port` of members, a gateway or a grpc-proxy.
- * @param rest what follows `etcdctl --endpoints=…`.
+ * @param endpoints `host:port` of members, a gateway or a grpc-proxy; `https://host:port` with TLS.
+ * @param rest what follows `etcdctl --endpoints=…`; see `etcdctlTls`.
  * @param stdin bytes for standard input.
  */
 export function etcdctl(

@@ -98,6 +98,15 @@ export class EtcdproxyProcess implements AsyncDisposable {
     return this.stderr.find(`log message "${message}"`, entryWith([message]), deadlineMs);
   }
 
+  /** The first log entry, past or future, that `choose` takes. @param what the entry in words, for the failure. */
+  loggedWhere(what: string, choose: (entry: LogEntry) => boolean, deadlineMs?: number): Promise<LogEntry> {
+    const find = (line: string): LogEntry | undefined => {
+      const entry = parseLogEntry(line);
+      return entry !== undefined && choose(entry) ? entry : undefined;
+    };
+    return this.stderr.find(what, find, deadlineMs);
+  }
+
   async waitReady(deadlineMs?: number): Promise<void> {
     const entry = await this.stderr.find("the ready line", entryWith(READY_MESSAGES), deadlineMs);
     const address = entry["address"];

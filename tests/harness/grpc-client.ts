@@ -5,6 +5,7 @@
  * Messages go through Protobuf-ES on both ends; `callBytes` sends raw bytes to any path instead. Calls hand
  * back grpc-js's own stream objects, so that a test sees metadata, status, cancel and backpressure.
  */
+import { readFileSync } from "node:fs";
 import * as grpc from "@grpc/grpc-js";
 import {
   create,
@@ -17,6 +18,7 @@ import {
   type MessageInitShape,
   type MessageShape,
 } from "@bufbuild/protobuf";
+import type { ClientTls } from "./certificates.ts";
 
 export interface CallOptions {
   readonly metadata?: Readonly<Record<string, string | Buffer>>;
@@ -24,6 +26,13 @@ export interface CallOptions {
   readonly timeoutMs?: number;
   /** Cancels a unary call. */
   readonly signal?: AbortSignal;
+}
+
+function credentialsOf({ caFile, certificate }: ClientTls): grpc.ChannelCredentials {
+  const roots = readFileSync(caFile);
+  if (certificate === undefined) return grpc.credentials.createSsl(roots);
+  const { keyPem, certificatePem } = certificate;
+  return grpc.credentials.createSsl(roots, Buffer.from(keyPem), Buffer.from(certificatePem));
 }
 
 /** A unary call without a deadline of its own is given up by then: sooner than a test, so that it is named. */
@@ -46,12 +55,16 @@ export class GrpcClient implements Disposable {
   readonly #client: grpc.Client;
 
   /**
-   * @param address `host:port` without TLS.
+   * @param address `host:port`.
    * @param options grpc-js channel options. By default the client may receive messages of any size and has
    *   a connection of its own (grpc-js shares connections of equal options within a process).
+   * @param tls what it trusts and shows; without TLS when absent. The server must be good for "localhost", the
+   *   name that is asked for, since grpc-js on Bun cannot ask for an address.
    */
-  constructor(address: string, options: grpc.ClientOptions = {}) {
-    this.#client = new grpc.Client(address, grpc.credentials.createInsecure(), {
+  constructor(address: string, options: grpc.ClientOptions = {}, tls?: ClientTls) {
+    const credentials = tls === undefined ? grpc.credentials.createInsecure() : credentialsOf(tls);
+    this.#client = new grpc.Client(address, credentials, {
+      ...(tls === undefined ? {} : { "grpc.ssl_target_name_override": "localhost" }),
       "grpc.max_receive_message_length": -1,
       "grpc.max_send_message_length": -1,
       "grpc.use_local_subchannel_pool": 1,
