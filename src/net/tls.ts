@@ -172,7 +172,11 @@ export function clientProblem(
   const unusable = error !== null && error !== undefined;
   if (unusable || !socket.authorized) return describeTlsError(error);
   const certificate = socket.getPeerX509Certificate() as X509Certificate | undefined;
-  return certificate === undefined ? "the client shows no certificate" : tls.refusalOf(certificate);
+  if (certificate === undefined) return "the client shows no certificate";
+  // A resumed session was judged when it began.
+  if (socket.isSessionReused() && Date.parse(certificate.validTo) < Date.now())
+    return describeTlsError({ name: "", message: "", code: "CERT_HAS_EXPIRED" });
+  return tls.refusalOf(certificate);
 }
 
 /** Why a dial's handshake is no use, in words; "" when it is. */

@@ -55,9 +55,11 @@ export function expiryMs(certificate: X509Certificate): number {
   return Date.parse(certificate.validTo);
 }
 
-/** The CommonName of its subject; "" where there is none. */
+/** The CommonName of its subject, the first of several; "" where there is none. */
 export function commonName(certificate: X509Certificate): string {
-  return /^CN=(.*)$/m.exec(certificate.subject ?? "")?.[1]?.trim() ?? "";
+  // Not out of the text of `subject`, which may have several attributes on a line.
+  const names: string | string[] | undefined = certificate.toLegacyObject().subject?.CN;
+  return (Array.isArray(names) ? names[0] : names) ?? "";
 }
 
 /** What speaks against using the certificate today; "" when nothing does. */
