@@ -43,6 +43,19 @@ export async function findOwnEndpoint(
   return undefined;
 }
 
+/** Whether two listeners would want the same port of the same address. */
+export async function listenersCollide(
+  first: Address,
+  second: Address,
+  resolver: DnsResolver,
+): Promise<boolean> {
+  if (first.port !== second.port || first.port === 0) return false;
+  if (first.hostname === second.hostname) return true;
+  const isFirst = await ownAddressTest(first.hostname, resolver);
+  const addresses = second.hostname === "" ? ["::"] : await addressesOf(second.hostname, resolver);
+  return addresses.some((address) => isWildcard(address) || isFirst(address));
+}
+
 /** The addresses of an endpoint's host; none where it does not resolve now. */
 export async function addressesOf(
   hostname: Endpoint["hostname"],

@@ -9,9 +9,14 @@ import { readFileSync } from "node:fs";
 /** Files kept for everything that is no connection: the runtime's own, logs, name lookups, dials left behind. */
 const FILES_RESERVED = 128;
 
-/** The number of connections of `filesPerConnection` files each that may be open at once; at least 1. */
-export function connectionsWithinFileLimit(filesPerConnection: number): number {
-  return Math.max(1, Math.floor((openFilesMax() - FILES_RESERVED) / filesPerConnection));
+/**
+ * The number of connections of `filesPerConnection` files each that may be open at once; at least 1.
+ *
+ * @param filesElsewhere files that the process keeps for other connections
+ */
+export function connectionsWithinFileLimit(filesPerConnection: number, filesElsewhere = 0): number {
+  const left = openFilesMax() - FILES_RESERVED - filesElsewhere;
+  return Math.max(1, Math.floor(left / filesPerConnection));
 }
 
 function openFilesMax(): number {

@@ -33,6 +33,8 @@ export type ListenHandlers<Data> = Omit<SocketHandler<Data>, "handshake"> &
 
 export interface ListenOptions<Data> {
   readonly address: Address;
+  /** The flag that the address is from, for errors; `--listen-addr` when absent. */
+  readonly flag?: string;
   /** Open connections at which further ones are reset. */
   readonly connectionsMax: number;
   readonly handlers: ListenHandlers<Data>;
@@ -53,7 +55,7 @@ export interface Listener {
   stop(): void;
 }
 
-/** Listening failed: the message names `--listen-addr`, the address and what to do. */
+/** Listening failed: the message names the flag, the address and what to do. */
 export class ListenError extends Error {
   override readonly name = "ListenError";
   /** The system's error code, such as EADDRINUSE; empty where it gave none. */
@@ -67,7 +69,7 @@ export class ListenError extends Error {
 
 /** Listens on a TCP address; an empty host means every interface. Throws `ListenError`. */
 export function listen<Data>(options: ListenOptions<Data>): Listener {
-  const { address, connectionsMax, tls } = options;
+  const { address, flag = "--listen-addr", connectionsMax, tls } = options;
   const { secured, handshakeFailed, ...handlers } = options.handlers;
   let connectionsOpen = 0;
   let connectionsRefused = 0;
@@ -104,7 +106,7 @@ export function listen<Data>(options: ListenOptions<Data>): Listener {
       void handlers.close?.(socket as Socket<Data>, error);
     },
   };
-  const server = bind(address, callbacks, tls);
+  const server = bind(address, flag, callbacks, tls);
   if (tls !== undefined) followRenewals(server, tls);
 
   return {
@@ -123,6 +125,7 @@ export function listen<Data>(options: ListenOptions<Data>): Listener {
 
 function bind<Data>(
   address: Address,
+  flag: string,
   socket: SocketHandler<Data>,
   tls: ListenerTls | undefined,
 ): TCPSocketListener<Data> {
@@ -139,13 +142,13 @@ function bind<Data>(
   } catch (error) {
     const code = systemCode(error);
     if (!everyInterface || code === "EADDRINUSE" || code === "EACCES")
-      throw listenError(address, code, error);
+      throw listenError(flag, address, code, error);
   }
   // A machine without IPv6 has no "::".
   try {
     return Bun.listen<Data>({ ...bound, hostname: "0.0.0.0" });
   } catch (error) {
-    throw listenError(address, systemCode(error), error);
+    throw listenError(flag, address, systemCode(error), error);
   }
 }
 
@@ -153,8 +156,8 @@ function systemCode(error: unknown): string {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
 }
 
-function listenError(address: Address, code: string, cause: unknown): ListenError {
-  return new ListenError(`--listen-addr ${formatAddress(address)}: ${explain(code, address)}`, code, cause);
+function listenError(flag: string, address: Address, code: string, cause: unknown): ListenError {
+  return new ListenError(`${flag} ${formatAddress(address)}: ${explain(code, address)}`, code, cause);
 }
 
 function explain(code: string, { hostname, port }: Address): string {

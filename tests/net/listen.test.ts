@@ -137,6 +137,15 @@ describe("listening fails with a line that names --listen-addr and says what to 
     expect(failureOf("", port).code).toBe("EADDRINUSE");
   });
 
+  test("another flag, where the address is of another one", () => {
+    const { port } = start("127.0.0.1").listener.address;
+    const address = { hostname: "127.0.0.1", port };
+    const handlers = { open() {}, data() {} };
+    expect(() => listen({ address, flag: "--metrics-addr", connectionsMax: 1, handlers })).toThrow(
+      `--metrics-addr 127.0.0.1:${port}: another process listens there already`,
+    );
+  });
+
   test("the address is not one of this machine", () => {
     // RFC 5737: an address for documentation.
     expect(failureOf("192.0.2.1").message).toContain("192.0.2.1 is not an address of this machine");
