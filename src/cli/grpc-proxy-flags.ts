@@ -430,8 +430,8 @@ export const grpcProxyFlags = [
     placeholder: "url",
     default: "",
     group: "Monitoring",
-    since: "later",
-    description: "URL of a further listener for metrics and health",
+    since: "live",
+    description: "URL of a further listener for metrics and health, such as http://127.0.0.1:2381",
   },
   {
     name: "enable-pprof",

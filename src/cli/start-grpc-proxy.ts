@@ -6,11 +6,13 @@
  */
 import { EndpointError, parseEndpoints, withScheme } from "../endpoints/endpoint.ts";
 import { ListenError } from "../net/listen.ts";
+import type { GrpcProxyOptions } from "../proxy/grpc-proxy.ts";
 import type { CacheBounds } from "../proxy/kv/kv-hub.ts";
 import type { Logger } from "../observe/log.ts";
+import { formatAddress } from "../net/address.ts";
 import type { ServedTls } from "../tls/served-tls.ts";
 import { TlsFileError } from "../tls/tls-file.ts";
-import { listenAddressFlag } from "./address-flags.ts";
+import { listenAddressFlag, metricsAddressFlag, type PagesUrl } from "./address-flags.ts";
 import { usageError } from "./command-line-error.ts";
 import type { GrpcProxyFlags } from "./grpc-proxy-flags.ts";
 import type { RunningProduct } from "./lifecycle.ts";
@@ -24,15 +26,21 @@ const operatorErrors = [EndpointError, ListenError, TlsFileError];
 export async function startGrpcProxyProduct(flags: GrpcProxyFlags, log: Logger): Promise<RunningProduct> {
   try {
     const listenAddress = listenAddressFlag(flags.listenAddr);
+    const metricsUrl = metricsAddressFlag(flags.metricsAddr);
     const endpoints = withScheme(parseEndpoints(flags.endpoints), membersSpeakTls(flags) ? "https" : "http");
     const overTls = endpoints.some(({ scheme }) => scheme === "https");
     const tlsLog = log.child("tls");
     // Files that are named are checked even where every endpoint is http.
     const memberTls = overTls || membersSpeakTls(flags) ? loadMemberTls(flags, tlsLog) : undefined;
-    const clientTls = await loadServedTls(flags, listenAddress, tlsLog);
+    const clientTls = await loadServedTls(
+      flags,
+      metricsUrl === undefined ? [listenAddress] : [listenAddress, metricsUrl.address],
+      tlsLog,
+    );
     const { startGrpcProxy } = await import("../proxy/grpc-proxy.ts");
     const proxy = await startGrpcProxy({
       listenAddress,
+      metrics: metricsListener(metricsUrl, clientTls),
       endpoints,
       advertiseClientUrl: flags.advertiseClientUrl,
       sendBytesMax: flags.maxSendBytes,
@@ -50,6 +58,10 @@ export async function startGrpcProxyProduct(flags: GrpcProxyFlags, log: Logger):
       clientTls,
       log: log.child("grpc-proxy"),
     });
+    if (proxy.metricsAddress !== null) {
+      const address = `${metricsUrl?.scheme}://${proxy.metricsAddress}`;
+      log.child("grpc-proxy").info("listening for metrics", { address });
+    }
     log.child("grpc-proxy").info("started gRPC proxy", { address: proxy.address, ...tlsInUse(clientTls) });
     return proxy;
   } catch (error) {
@@ -65,6 +77,21 @@ function tlsInUse(clientTls: ServedTls | undefined): Record<string, unknown> {
     tls: true,
     clientCertificates: clientTls.credentials.trustedCa === null ? "not asked for" : "required",
   };
+}
+
+/** The listener that the URL asks for; over TLS it serves with what the main port serves with. */
+function metricsListener(
+  url: PagesUrl | undefined,
+  clientTls: ServedTls | undefined,
+): GrpcProxyOptions["metrics"] {
+  if (url === undefined) return null;
+  if (url.scheme === "http") return { address: url.address, tls: undefined };
+  if (clientTls === undefined) {
+    throw usageError(
+      `--metrics-addr https://${formatAddress(url.address)} needs --cert-file and --key-file, or --auto-tls`,
+    );
+  }
+  return { address: url.address, tls: clientTls };
 }
 
 /** Null when any of the flags turns the cache off. */

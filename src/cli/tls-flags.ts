@@ -40,13 +40,13 @@ export function loadMemberTls(flags: GrpcProxyFlags, log: Logger): MemberTls {
   });
 }
 
-/** What clients are served with; undefined for plain text. @throws CommandLineError, TlsFileError */
+/** What clients are served with at these addresses; undefined for plain text. @throws CommandLineError, TlsFileError */
 export async function loadServedTls(
   flags: GrpcProxyFlags,
-  listenAddress: Address,
+  listening: readonly Address[],
   log: Logger,
 ): Promise<ServedTls | undefined> {
-  const source = sourceOf(flags, listenAddress);
+  const source = sourceOf(flags, listening);
   const versions = versionsOf(flags);
   const suites = cipherListOf(flags, versions.versionMin);
   const trustedCa = file("--trusted-ca-file", flags.trustedCaFile);
@@ -63,7 +63,10 @@ export async function loadServedTls(
   return ServedTls.load({ source, trustedCa, revocationList, ...versions, cipherList: suites, log });
 }
 
-function sourceOf(flags: GrpcProxyFlags, listenAddress: Address): ServedTlsOptions["source"] | undefined {
+function sourceOf(
+  flags: GrpcProxyFlags,
+  listening: readonly Address[],
+): ServedTlsOptions["source"] | undefined {
   const certificate = file("--cert-file", flags.certFile);
   const key = file("--key-file", flags.keyFile);
   requireBoth(certificate, key, "--cert-file", "--key-file");
@@ -77,7 +80,7 @@ function sourceOf(flags: GrpcProxyFlags, listenAddress: Address): ServedTlsOptio
       `--self-signed-cert-validity ${validityYears}: a certificate is valid for 1 to ${VALIDITY_YEARS_MAX} years`,
     );
   const folder = join(flags.dataDir, "fixtures", "proxy");
-  return { selfSigned: { folder, validityYears, hostnames: [listenAddress.hostname] } };
+  return { selfSigned: { folder, validityYears, hostnames: listening.map(({ hostname }) => hostname) } };
 }
 
 function versionsOf(flags: GrpcProxyFlags): { versionMin: TlsVersion; versionMax: TlsVersion } {

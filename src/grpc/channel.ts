@@ -142,6 +142,17 @@ export class Channel implements UpstreamOwner {
     return this.#choice.candidates(performance.now());
   }
 
+  /** Where calls go now; null while no member is connected. */
+  get endpointInUse(): Endpoint | null {
+    return this.#current?.endpoint ?? null;
+  }
+
+  /** Connections that take calls, to the member in use. */
+  get connectionsOpen(): number {
+    if (this.#current === null) return 0;
+    return 1 + this.#extras.filter(({ ready }) => ready).length;
+  }
+
   get waitingCalls(): number {
     return this.#waiting.size;
   }

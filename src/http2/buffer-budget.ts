@@ -11,13 +11,14 @@ export interface BufferHolder {
 }
 
 export class BufferBudget {
-  readonly #bytesMax: number;
+  /** The bound. */
+  readonly bytesMax: number;
   readonly #holders = new Set<BufferHolder>();
   #heldBytes = 0;
   #shedding = false;
 
   constructor(bytesMax: number) {
-    this.#bytesMax = bytesMax;
+    this.bytesMax = bytesMax;
   }
 
   get heldBytes(): number {
@@ -35,10 +36,10 @@ export class BufferBudget {
 
   changed(bytes: number): void {
     this.#heldBytes += bytes;
-    if (bytes <= 0 || this.#heldBytes <= this.#bytesMax || this.#shedding) return;
+    if (bytes <= 0 || this.#heldBytes <= this.bytesMax || this.#shedding) return;
     this.#shedding = true;
     try {
-      while (this.#heldBytes > this.#bytesMax && this.#shedOnce());
+      while (this.#heldBytes > this.bytesMax && this.#shedOnce());
     } finally {
       this.#shedding = false;
     }

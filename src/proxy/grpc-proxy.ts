@@ -12,10 +12,12 @@ import { connectTransport } from "../grpc/connect-transport.ts";
 import { BufferBudget } from "../http2/buffer-budget.ts";
 import { HTTP2_LIMITS, STREAM_WINDOW_BYTES } from "../http2/limits.ts";
 import { defaultSettings } from "../http2/settings.ts";
-import { findOwnEndpoint } from "../endpoints/own-address.ts";
+import { findOwnEndpoint, listenersCollide } from "../endpoints/own-address.ts";
 import { type Address, formatAddress } from "../net/address.ts";
 import { connectionsWithinFileLimit } from "../net/file-limit.ts";
+import { ListenError } from "../net/listen.ts";
 import { createResolver } from "../net/resolver.ts";
+import { LimitLog } from "../observe/limit-log.ts";
 import type { Logger } from "../observe/log.ts";
 import { RateLimitedLog } from "../observe/rate-limited-log.ts";
 import type { MemberTls } from "../tls/member-tls.ts";
@@ -26,16 +28,31 @@ import type { TypedServices } from "./connect-services.ts";
 import type { ForwardLimits } from "./forward/forward-limits.ts";
 import { SingleRequestForward } from "./forward/single-request.ts";
 import { type CacheBounds, KvHub } from "./kv/kv-hub.ts";
+import { ReadStats } from "./kv/read-stats.ts";
 import { ChannelLeaseCalls } from "./lease/channel-lease-calls.ts";
 import { LeaseHub } from "./lease/lease-hub.ts";
+import { LeaseStats } from "./lease/lease-stats.ts";
+import { ownMetricsPage } from "./pages/own-metrics.ts";
 import { createPages } from "./pages/pages.ts";
+import { NO_CALLS } from "./port/call-routes.ts";
+import type { Downstreams } from "./port/http2-downstream.ts";
 import { Port } from "./port/port.ts";
 import { Router } from "./router.ts";
 import { ChannelWatchCalls } from "./watch/channel-watch-calls.ts";
 import { WatchHub } from "./watch/watch-hub.ts";
+import { WatchStats } from "./watch/watch-stats.ts";
+
+/** A further listener, for pages only. */
+export interface PagesListener {
+  readonly address: Address;
+  /** Without it the pages are in plain text. */
+  readonly tls: ServedTls | undefined;
+}
 
 export interface GrpcProxyOptions {
   readonly listenAddress: Address;
+  /** Where the pages are served too, and nothing else; null: only on `listenAddress`. */
+  readonly metrics: PagesListener | null;
   readonly endpoints: readonly Endpoint[];
   /** What MemberList answers; empty: the members'. */
   readonly advertiseClientUrl: string;
@@ -63,6 +80,8 @@ export interface GrpcProxyOptions {
 export interface GrpcProxy {
   /** Where it listens, `host:port`. */
   readonly address: string;
+  /** Where the pages are served too; null: nowhere. */
+  readonly metricsAddress: string | null;
   /** Reads certificates, keys, authorities and revocation lists anew, now. */
   reload(): Promise<void>;
   /** Stops: calls under way get a moment to end. */
@@ -72,10 +91,18 @@ export interface GrpcProxy {
 /** How long calls under way may take to end when the proxy stops. */
 const DRAIN_MS = 1000;
 
+/** Those who read pages are few, and read them in turn. */
+const PAGES_CONNECTIONS_MAX = 64;
+const PAGES_STREAMS_MAX = 16;
+
 /** Starts to serve. Does not wait for a member: calls do. @throws EndpointError, ListenError */
 export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcProxy> {
-  const { log, memberTls, clientTls } = options;
-  await refuseOwnAddress(options.endpoints, options.listenAddress);
+  const { log, listenAddress, metrics, memberTls, clientTls } = options;
+  await refuseOwnAddress(options.endpoints, "--listen-addr", listenAddress);
+  if (metrics !== null) {
+    await refuseOwnAddress(options.endpoints, "--metrics-addr", metrics.address);
+    await refuseCollision(metrics.address, listenAddress);
+  }
   const budget = new BufferBudget(options.bufferBytesMax);
   const channel = new Channel({
     endpoints: options.endpoints,
@@ -128,42 +155,93 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     leaseCalls === null
       ? null
       : new LeaseHub({ calls: leaseCalls, clock: REAL_CLOCK, requestBytesMax: limits.sendBytesMax });
-  const port = new Port({
-    address: options.listenAddress,
-    connectionsMax: Math.min(options.connectionsMax, connectionsWithinFileLimit(1)),
-    tls: clientTls,
-    shared: {
-      router: new Router(channel, limits, typedServices(channel, limits, options.advertiseClientUrl), {
-        kv,
-        watch: hub,
-        leases,
-      }),
-      pages: createPages(channel, limits, memberTls),
-      deadlines: new DeadlineTimer(),
-      log: new RateLimitedLog(log, () => performance.now()),
-      http2: {
-        limits: HTTP2_LIMITS,
-        budget,
-        settings: {
-          ...defaultSettings(),
-          concurrentStreamsMax: options.concurrentStreamsMax,
-          initialWindowBytes: STREAM_WINDOW_BYTES,
-          headerListBytesMax: HTTP2_LIMITS.headerListBytesMax,
-        },
+  const limitedLog = new RateLimitedLog(log, () => performance.now());
+  const limitLog = new LimitLog(limitedLog);
+  const listeners = new Map<string, Port>();
+  const pages = createPages(
+    channel,
+    limits,
+    ownMetricsPage({
+      watches: () => hub?.stats ?? NO_WATCHES,
+      reads: () => kv?.stats ?? NO_READS,
+      leases: () => leases?.stats ?? NO_LEASES,
+      buffers: budget,
+      channel,
+      listeners: () => listeners,
+      limits: () => limitLog.counts,
+      expiries: function* () {
+        yield* memberTls?.expiries() ?? [];
+        yield* clientTls?.expiries() ?? [];
+      },
+    }),
+    memberTls,
+  );
+  const shared: Downstreams = {
+    router: new Router(channel, limits, typedServices(channel, limits, options.advertiseClientUrl), {
+      kv,
+      watch: hub,
+      leases,
+    }),
+    pages,
+    deadlines: new DeadlineTimer(),
+    log: limitedLog,
+    http2: {
+      limits: HTTP2_LIMITS,
+      budget,
+      settings: {
+        ...defaultSettings(),
+        concurrentStreamsMax: options.concurrentStreamsMax,
+        initialWindowBytes: STREAM_WINDOW_BYTES,
+        headerListBytesMax: HTTP2_LIMITS.headerListBytesMax,
       },
     },
+  };
+  const filesForPages = metrics === null ? 0 : PAGES_CONNECTIONS_MAX;
+  const port = new Port({
+    address: listenAddress,
+    flag: "--listen-addr",
+    connectionsMax: Math.min(options.connectionsMax, connectionsWithinFileLimit(1, filesForPages)),
+    tls: clientTls,
+    shared,
   });
+  listeners.set("clients", port);
+  const pagesPort = metrics === null ? null : openPagesPort(metrics, shared, port);
+  if (pagesPort !== null) listeners.set("metrics", pagesPort);
   channel.connect();
   const renewables = [memberTls, clientTls].filter((tls) => tls !== undefined && tls.files.length > 0);
   const renewals = new RenewalWatch(renewables as readonly Renewable[], log);
   return {
     address: port.address,
+    metricsAddress: pagesPort?.address ?? null,
     reload: () => renewals.reload(),
     async close() {
       renewals.close();
       await stop(port, channel, [hub, leases]);
+      pagesPort?.close(); // Last, so that the pages tell of the end of the others.
     },
   };
+}
+
+/** What is told of a part that is switched off. */
+const NO_WATCHES = new WatchStats();
+const NO_READS = new ReadStats();
+const NO_LEASES = new LeaseStats();
+
+/** A port with the pages of `shared` and without its calls; when that fails `mainPort` is closed. @throws ListenError */
+function openPagesPort({ address, tls }: PagesListener, shared: Downstreams, mainPort: Port): Port {
+  const settings = { ...shared.http2.settings, concurrentStreamsMax: PAGES_STREAMS_MAX };
+  try {
+    return new Port({
+      address,
+      flag: "--metrics-addr",
+      connectionsMax: PAGES_CONNECTIONS_MAX,
+      tls,
+      shared: { ...shared, router: NO_CALLS, http2: { ...shared.http2, settings } },
+    });
+  } catch (error) {
+    mainPort.close();
+    throw error;
+  }
 }
 
 /** The methods the proxy answers itself. */
@@ -195,11 +273,25 @@ async function stop(
 }
 
 /** A proxy in front of itself would forward each call for ever. */
-async function refuseOwnAddress(endpoints: readonly Endpoint[], listening: Address): Promise<void> {
+async function refuseOwnAddress(
+  endpoints: readonly Endpoint[],
+  flag: string,
+  listening: Address,
+): Promise<void> {
   const own = await findOwnEndpoint(endpoints, listening, createResolver());
   if (own === undefined) return;
   throw new EndpointError(
-    `--endpoints ${own.name} should not resolve to the proxy's own --listen-addr ${formatAddress(listening)}: ` +
-      "name the etcd members instead, or choose another --listen-addr",
+    `--endpoints ${own.name} should not resolve to the proxy's own ${flag} ${formatAddress(listening)}: ` +
+      `name the etcd members instead, or choose another ${flag}`,
+  );
+}
+
+async function refuseCollision(metrics: Address, listening: Address): Promise<void> {
+  if (!(await listenersCollide(listening, metrics, createResolver()))) return;
+  throw new ListenError(
+    `--metrics-addr ${formatAddress(metrics)} has the port of --listen-addr ${formatAddress(listening)}: ` +
+      "choose another port, or leave the flag out: the pages are on --listen-addr too",
+    "",
+    undefined,
   );
 }

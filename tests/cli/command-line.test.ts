@@ -50,6 +50,7 @@ const grpcProxyDefaults: GrpcProxyFlags = {
   listenCipherSuites: [],
   tlsMinVersion: "TLS1.2",
   tlsMaxVersion: "",
+  metricsAddr: "",
   debug: false,
 };
 

@@ -121,6 +121,7 @@ describe("the flag tables", () => {
       "max-connections",
       "max-recv-bytes",
       "max-send-bytes",
+      "metrics-addr",
       "read-coalescing",
       "self-signed-cert-validity",
       "tls-max-version",

@@ -56,6 +56,14 @@ describe("a mistake ends with exit status 1 and one line on stderr", () => {
       ["gateway", "--dns-server=[::1"],
       'etcdproxy: --dns-server "[::1" is not an address: write host:port, such as 10.0.0.2:53',
     ],
+    [
+      ["grpc-proxy", "start", "--metrics-addr=127.0.0.1:0"],
+      'etcdproxy: --metrics-addr "127.0.0.1:0" has no scheme: write a URL, such as http://127.0.0.1:2381',
+    ],
+    [
+      ["grpc-proxy", "start", "--metrics-addr=https://127.0.0.1:0"],
+      "etcdproxy: --metrics-addr https://127.0.0.1:0 needs --cert-file and --key-file, or --auto-tls",
+    ],
     [["grpc-proxy", "start", "--namespace=a"], "not supported yet: --namespace"],
   ])("%p", async (words, line) => {
     expect(await runToEnd(...words)).toEqual({ exitCode: 1, stdout: "", stderr: `${line}\n` });

@@ -33,6 +33,6 @@ export async function curl(
   const { code, stdout, stderr } = await runCommand(["curl", ...flags, ...rest, url]);
   if (code !== 0) throw new Error(`curl ${url} ended with ${code}: ${stderr}`);
   const end = stdout.lastIndexOf("\n");
-  const [status = "", contentType = ""] = stdout.slice(end + 1).split(" ");
+  const [, status = "", contentType = ""] = /^(\d+) (.*)$/.exec(stdout.slice(end + 1)) ?? [];
   return { status: Number(status), contentType, body: stdout.slice(0, end) };
 }

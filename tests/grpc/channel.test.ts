@@ -42,6 +42,21 @@ describe("a member that is no use", () => {
   });
 });
 
+test("the endpoint in use, and the connections to it, are told", async () => {
+  using gone = new StandInMember();
+  gone.down();
+  using member = new StandInMember({ concurrentStreamsMax: 1 });
+  using proxy = new Forwarding([gone, member]);
+  expect([proxy.channel.endpointInUse, proxy.channel.connectionsOpen]).toEqual([null, 0]);
+  await proxy.connectedTo(member);
+  expect([proxy.channel.endpointInUse, proxy.channel.connectionsOpen]).toEqual([member.endpoint, 1]);
+  proxy.single(WRITE);
+  proxy.single(WRITE);
+  expect(proxy.channel.connectionsOpen).toBe(1);
+  await member.call(1);
+  expect(proxy.channel.connectionsOpen).toBe(2);
+});
+
 describe("a member that goes away in good order", () => {
   test("is dialled again first, and no call fails", async () => {
     using first = new StandInMember();

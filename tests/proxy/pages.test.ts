@@ -12,13 +12,19 @@ import { type StandInCall, StandInMember } from "../grpc/stand-in-member.ts";
 
 const LIMITS = { sendBytesMax: 1 << 20, receiveBytesMax: 0x7fff_ffff };
 
+const OWN_METRICS: MakePage = () => Promise.resolve(textPage(200, "own 1\n"));
+
 const text = ({ body }: Page): string => new TextDecoder().decode(body);
 
 /** `/health` in front of a member that answers reads by `answer`. */
 async function health(answer: (call: StandInCall) => void): Promise<{ page: Page; paths: string[] }> {
   using member = new StandInMember({ answer });
   using forwarding = new Forwarding([member]);
-  const page = await servePage(createPages(forwarding.channel, LIMITS), "GET", "/health?verbose");
+  const page = await servePage(
+    createPages(forwarding.channel, LIMITS, OWN_METRICS),
+    "GET",
+    "/health?verbose",
+  );
   return { page, paths: member.calls.map(({ path }) => path) };
 }
 
@@ -81,12 +87,19 @@ describe("a page", () => {
   test("that does not exist is a 404", async () => {
     using member = new StandInMember();
     using forwarding = new Forwarding([member]);
-    const pages = createPages(forwarding.channel, LIMITS);
+    const pages = createPages(forwarding.channel, LIMITS, OWN_METRICS);
     for (const method of ["GET", "POST"]) {
       const page = await servePage(pages, method, "/nope");
       expect([page.status, text(page)]).toEqual([404, "/nope is not served here\n"]);
     }
   });
+});
+
+test("/proxy/metrics is the proxy's own page", async () => {
+  using member = new StandInMember();
+  using forwarding = new Forwarding([member]);
+  const pages = createPages(forwarding.channel, LIMITS, OWN_METRICS);
+  expect(text(await servePage(pages, "GET", "/proxy/metrics?name=x"))).toBe("own 1\n");
 });
 
 describe("/metrics", () => {

@@ -77,6 +77,8 @@ describe("a mistake ends with exit status 1 and one line on standard error that 
     ["grpc-proxy", "--max-send-bytes=lots", '--max-send-bytes "lots"'],
     ["grpc-proxy", "--listen-addr=127.0.0.1:99999", '--listen-addr "127.0.0.1:99999"'],
     ["grpc-proxy", "--endpoints=10.0.1.10:2379/health", "--endpoints"],
+    ["grpc-proxy", "--metrics-addr=http://127.0.0.1/metrics", "--metrics-addr"],
+    ["grpc-proxy", "--metrics-addr=http://127.0.0.1:23790", "--metrics-addr 127.0.0.1:23790 has the port of"],
   ])("%s: a bad value in %s", async (product, flag, named) => {
     expect(refusal(await runEtcdproxy([product, "start", flag]))).toStartWith(`etcdproxy: ${named}`);
   });
@@ -95,6 +97,15 @@ describe("a mistake ends with exit status 1 and one line on standard error that 
     const address = `127.0.0.1:${taken.port}`;
     expect(refusal(await runEtcdproxy([product, "start", `--listen-addr=${address}`]))).toBe(
       `etcdproxy: --listen-addr ${address}: another process listens there already; stop it or choose another port`,
+    );
+  });
+
+  test("a port for metrics on which another process listens", async () => {
+    using taken = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    const address = `127.0.0.1:${taken.port}`;
+    const flags = ["--listen-addr=127.0.0.1:0", `--metrics-addr=http://${address}`];
+    expect(refusal(await runEtcdproxy(["grpc-proxy", "start", ...flags]))).toBe(
+      `etcdproxy: --metrics-addr ${address}: another process listens there already; stop it or choose another port`,
     );
   });
 });

@@ -10,7 +10,16 @@ import { healthPage } from "./health.ts";
 import { memberMetricsPage } from "./member-metrics.ts";
 import type { MakePage, Pages } from "./page.ts";
 
-export function createPages(channel: Channel, limits: ForwardLimits, memberTls?: MemberTls): Pages {
+/**
+ * @param ownMetrics makes `/proxy/metrics`
+ * @param memberTls for members that are https
+ */
+export function createPages(
+  channel: Channel,
+  limits: ForwardLimits,
+  ownMetrics: MakePage,
+  memberTls?: MemberTls,
+): Pages {
   const client: Client<typeof KV> = createClient(
     KV,
     connectTransport((call) => {
@@ -20,6 +29,7 @@ export function createPages(channel: Channel, limits: ForwardLimits, memberTls?:
   const pages = new Map<string, MakePage>([
     ["/health", () => healthPage(client)],
     ["/metrics", () => memberMetricsPage(channel.endpoints, memberTls)],
+    ["/proxy/metrics", ownMetrics],
   ]);
   return (path) => pages.get(path);
 }

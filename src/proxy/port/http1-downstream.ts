@@ -12,7 +12,7 @@ import type { Socket } from "bun";
 import { isGrpcContentType } from "../../grpc/call-head.ts";
 import { SocketDuplex } from "../../net/socket-duplex.ts";
 import { type Pages, servePage } from "../pages/page.ts";
-import type { Router } from "../router.ts";
+import type { CallRoutes } from "./call-routes.ts";
 
 /** How long a client may keep us waiting: for the rest of a request, or for its next one. */
 const SILENCE_MS = 60_000;
@@ -23,7 +23,7 @@ export class Http1Side {
   readonly #server: Server;
   readonly #downstreams = new WeakMap<Duplex, Http1Downstream>();
 
-  constructor(router: Router, pages: Pages) {
+  constructor(router: CallRoutes, pages: Pages) {
     const connect = connectNodeAdapter({
       ...router.connectOptions(),
       routes: (routes) => {

@@ -19,11 +19,11 @@ import { ServerConnection, type ServerConnectionHandler } from "../../http2/serv
 import type { Stream } from "../../http2/stream.ts";
 import type { RateLimitedLog } from "../../observe/rate-limited-log.ts";
 import { type Pages, servePage } from "../pages/page.ts";
-import type { Router } from "../router.ts";
+import type { CallRoutes } from "./call-routes.ts";
 
 /** What every connection of the port shares. */
 export interface Downstreams {
-  readonly router: Router;
+  readonly router: CallRoutes;
   readonly pages: Pages;
   readonly deadlines: DeadlineTimer;
   readonly http2: ConnectionOptions;

@@ -14,6 +14,8 @@ import { type Downstreams, Http2Downstream } from "./http2-downstream.ts";
 
 export interface PortOptions {
   readonly address: Address;
+  /** The flag that the address is from, for errors. */
+  readonly flag: string;
   readonly connectionsMax: number;
   /** Without it clients speak plain text. */
   readonly tls?: ListenerTls | undefined;
@@ -31,6 +33,7 @@ export class Port {
     const http1 = new Http1Side(shared.router, shared.pages);
     this.#listener = listen<PortConnection>({
       address: options.address,
+      flag: options.flag,
       connectionsMax: options.connectionsMax,
       tls: options.tls,
       handlers: {
@@ -63,6 +66,18 @@ export class Port {
   /** Where it listens, `host:port`. */
   get address(): string {
     return formatAddress(this.#listener.address);
+  }
+
+  /** Open connections by what they speak; counted when asked. */
+  get connectionCounts(): Readonly<Record<Speaks["protocol"], number>> {
+    const counts = { unknown: 0, http1: 0, http2: 0 };
+    for (const connection of this.#connections) counts[connection.protocol]++;
+    return counts;
+  }
+
+  /** Connections that were reset because too many were open. */
+  get connectionsRefused(): number {
+    return this.#listener.connectionsRefused;
   }
 
   /**
@@ -115,6 +130,10 @@ class PortConnection extends DeadlineEntry {
     this.#deadlines = shared.deadlines;
     this.deadlineMs = performance.now() + shared.http2.limits.prefaceTimeoutMs;
     this.#deadlines.add(this);
+  }
+
+  get protocol(): Speaks["protocol"] {
+    return this.#speaks.protocol;
   }
 
   /** The TLS handshake is done: what the client speaks may be agreed on already. */

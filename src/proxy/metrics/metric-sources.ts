@@ -1,0 +1,28 @@
+/**
+ * Where the metrics of a grpc-proxy come from: what its parts count and hold anyway.
+ * Stands between grpc-proxy.ts, which has the parts, and proxy-metrics.ts, which gives each value its name.
+ */
+import type { Channel } from "../../grpc/channel.ts";
+import type { BufferBudget } from "../../http2/buffer-budget.ts";
+import type { LimitCount } from "../../observe/limit-log.ts";
+import type { Expiry } from "../../tls/expiry.ts";
+import type { ReadStats } from "../kv/read-stats.ts";
+import type { LeaseStats } from "../lease/lease-stats.ts";
+import type { Port } from "../port/port.ts";
+import type { WatchStats } from "../watch/watch-stats.ts";
+
+/** Each is asked when the page is made; where a part is switched off, its numbers are 0. */
+export interface MetricSources {
+  readonly watches: () => Readonly<WatchStats>;
+  readonly reads: () => Readonly<ReadStats>;
+  readonly leases: () => Readonly<LeaseStats>;
+  readonly buffers: Pick<BufferBudget, "heldBytes" | "bytesMax">;
+  readonly channel: Pick<Channel, "connectionsOpen" | "endpoints" | "endpointInUse" | "waitingCalls">;
+  /** The listeners that there are, by name: `clients`, `metrics`. */
+  readonly listeners: () => Iterable<
+    readonly [string, Pick<Port, "connectionCounts" | "connectionsRefused">]
+  >;
+  readonly limits: () => Iterable<Readonly<LimitCount>>;
+  /** Of what is in use for TLS. */
+  readonly expiries: () => Iterable<Expiry>;
+}
