@@ -6,7 +6,7 @@
  */
 import { EndpointError, parseEndpoints, withScheme } from "../endpoints/endpoint.ts";
 import { ListenError } from "../net/listen.ts";
-import type { GrpcProxyOptions } from "../proxy/grpc-proxy.ts";
+import type { PagesListener } from "../proxy/grpc-proxy.ts";
 import type { CacheBounds } from "../proxy/kv/kv-hub.ts";
 import type { Logger } from "../observe/log.ts";
 import { formatAddress } from "../net/address.ts";
@@ -80,10 +80,7 @@ function tlsInUse(clientTls: ServedTls | undefined): Record<string, unknown> {
 }
 
 /** The listener that the URL asks for; over TLS it serves with what the main port serves with. */
-function metricsListener(
-  url: PagesUrl | undefined,
-  clientTls: ServedTls | undefined,
-): GrpcProxyOptions["metrics"] {
+function metricsListener(url: PagesUrl | undefined, clientTls: ServedTls | undefined): PagesListener | null {
   if (url === undefined) return null;
   if (url.scheme === "http") return { address: url.address, tls: undefined };
   if (clientTls === undefined) {

@@ -45,7 +45,7 @@ function withFiles(line: string): GrpcProxyFlags {
   return flagsOf(...words.split(" ").filter((word) => word !== ""));
 }
 
-const serve = (line: string) => loadServedTls(withFiles(line), { hostname: "127.0.0.1", port: 0 }, log);
+const serve = (line: string) => loadServedTls(withFiles(line), [{ hostname: "127.0.0.1", port: 0 }], log);
 
 async function complaint(work: () => unknown): Promise<string> {
   try {
