@@ -19,6 +19,7 @@ export type FlagGroup =
   | "Keepalive of clients"
   | "TLS towards members"
   | "TLS towards clients"
+  | "Users"
   | "Monitoring"
   | "Logging";
 

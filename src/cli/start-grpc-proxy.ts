@@ -16,6 +16,7 @@ import { listenAddressFlag, metricsAddressFlag, type PagesUrl } from "./address-
 import { usageError } from "./command-line-error.ts";
 import type { GrpcProxyFlags } from "./grpc-proxy-flags.ts";
 import type { RunningProduct } from "./lifecycle.ts";
+import { ownUserFlags } from "./own-user-flags.ts";
 import { loadMemberTls, loadServedTls, membersSpeakTls } from "./tls-flags.ts";
 
 const streamsMaxOfProtocol = 4_294_967_295; // SETTINGS_MAX_CONCURRENT_STREAMS is 32 bits wide (RFC 9113 §6.5.2)
@@ -37,6 +38,7 @@ export async function startGrpcProxyProduct(flags: GrpcProxyFlags, log: Logger):
       metricsUrl === undefined ? [listenAddress] : [listenAddress, metricsUrl.address],
       tlsLog,
     );
+    const ownUser = await ownUserFlags(flags.user, flags.passwordFile, log.child("grpc-proxy"));
     const { startGrpcProxy } = await import("../proxy/grpc-proxy.ts");
     const proxy = await startGrpcProxy({
       listenAddress,
@@ -56,6 +58,7 @@ export async function startGrpcProxyProduct(flags: GrpcProxyFlags, log: Logger):
       leaseCoalescing: flags.leaseCoalescing,
       memberTls,
       clientTls,
+      ownUser,
       log: log.child("grpc-proxy"),
     });
     if (proxy.metricsAddress !== null) {

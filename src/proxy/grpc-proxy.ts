@@ -1,10 +1,11 @@
 /**
  * The grpc-proxy: its parts put together, started and stopped.
  */
-import { createClient } from "@connectrpc/connect";
+import { createClient, type Transport } from "@connectrpc/connect";
 import { collectGarbage } from "../base/burst-garbage.ts";
 import { DeadlineTimer } from "../base/deadline-wheel.ts";
 import { type Endpoint, EndpointError } from "../endpoints/endpoint.ts";
+import { Auth } from "../gen/etcdserverpb/auth_pb.ts";
 import { Cluster } from "../gen/etcdserverpb/cluster_pb.ts";
 import { Channel } from "../grpc/channel.ts";
 import { REAL_CLOCK } from "../grpc/real-clock.ts";
@@ -23,6 +24,9 @@ import { RateLimitedLog } from "../observe/rate-limited-log.ts";
 import type { MemberTls } from "../tls/member-tls.ts";
 import { type Renewable, RenewalWatch } from "../tls/renewal.ts";
 import type { ServedTls } from "../tls/served-tls.ts";
+import { OwnIdentity } from "./auth/own-identity.ts";
+import { type OwnUser, signInOf } from "./auth/sign-in.ts";
+import { SignInLog } from "./auth/sign-in-log.ts";
 import { AdvertisedMemberList } from "./cluster/member-list.ts";
 import type { TypedServices } from "./connect-services.ts";
 import type { ForwardLimits } from "./forward/forward-limits.ts";
@@ -74,6 +78,8 @@ export interface GrpcProxyOptions {
   readonly memberTls?: MemberTls | undefined;
   /** Without it clients speak plain text. */
   readonly clientTls?: ServedTls | undefined;
+  /** Who the proxy is at etcd, for what it does by itself; null: nobody. */
+  readonly ownUser?: OwnUser | null | undefined;
   readonly log: Logger;
 }
 
@@ -127,6 +133,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     sendBytesMax: options.sendBytesMax,
     receiveBytesMax: options.receiveBytesMax,
   };
+  const own = options.ownUser ? ownIdentity(options.ownUser, channel, limits, log) : null;
   const kv =
     options.cache === null && !options.readCoalescing
       ? null
@@ -175,6 +182,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
       },
     }),
     memberTls,
+    own,
   );
   const shared: Downstreams = {
     router: new Router(channel, limits, typedServices(channel, limits, options.advertiseClientUrl), {
@@ -208,6 +216,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
   const pagesPort = metrics === null ? null : openPagesPort(metrics, shared, port);
   if (pagesPort !== null) listeners.set("metrics", pagesPort);
   channel.connect();
+  own?.start();
   const renewables = [memberTls, clientTls].filter((tls) => tls !== undefined && tls.files.length > 0);
   const renewals = new RenewalWatch(renewables as readonly Renewable[], log);
   return {
@@ -216,7 +225,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     reload: () => renewals.reload(),
     async close() {
       renewals.close();
-      await stop(port, channel, [hub, leases]);
+      await stop(port, channel, [own, hub, leases]);
       pagesPort?.close(); // Last, so that the pages tell of the end of the others.
     },
   };
@@ -244,15 +253,26 @@ function openPagesPort({ address, tls }: PagesListener, shared: Downstreams, mai
   }
 }
 
+function ownIdentity(user: OwnUser, channel: Channel, limits: ForwardLimits, log: Logger): OwnIdentity {
+  const endpoint = (): string => channel.endpoints[0]?.name ?? "";
+  return new OwnIdentity({
+    signIn: signInOf(user, createClient(Auth, memberTransport(channel, limits))),
+    clock: REAL_CLOCK,
+    reports: new SignInLog(log, user.name, endpoint, () => performance.now()),
+  });
+}
+
+/** What typed clients of the proxy's own run on: their unary calls go to a member as they are. */
+function memberTransport(channel: Channel, limits: ForwardLimits): Transport {
+  return connectTransport((call) => {
+    new SingleRequestForward(call, channel, limits, true);
+  });
+}
+
 /** The methods the proxy answers itself. */
 function typedServices(channel: Channel, limits: ForwardLimits, advertiseClientUrl: string): TypedServices {
   if (advertiseClientUrl === "") return {};
-  const members = createClient(
-    Cluster,
-    connectTransport((call) => {
-      new SingleRequestForward(call, channel, limits, true);
-    }),
-  );
+  const members = createClient(Cluster, memberTransport(channel, limits));
   const list = new AdvertisedMemberList(members, advertiseClientUrl);
   return {
     [Cluster.typeName]: {
@@ -264,11 +284,11 @@ function typedServices(channel: Channel, limits: ForwardLimits, advertiseClientU
 async function stop(
   port: Port,
   channel: Channel,
-  hubs: readonly (WatchHub | LeaseHub | null)[],
+  others: readonly ({ close(): void } | null)[],
 ): Promise<void> {
   await Promise.race([port.drain(), Bun.sleep(DRAIN_MS)]);
   port.close();
-  for (const hub of hubs) hub?.close();
+  for (const each of others) each?.close();
   channel.close();
 }
 

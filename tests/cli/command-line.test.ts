@@ -51,6 +51,8 @@ const grpcProxyDefaults: GrpcProxyFlags = {
   tlsMinVersion: "TLS1.2",
   tlsMaxVersion: "",
   metricsAddr: "",
+  user: "",
+  passwordFile: "",
   debug: false,
 };
 

@@ -122,11 +122,13 @@ describe("the flag tables", () => {
       "max-recv-bytes",
       "max-send-bytes",
       "metrics-addr",
+      "password-file",
       "read-coalescing",
       "self-signed-cert-validity",
       "tls-max-version",
       "tls-min-version",
       "trusted-ca-file",
+      "user",
       "watch-coalescing",
     ]);
   });

@@ -4,11 +4,13 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { createEndpoint } from "../../src/endpoints/endpoint.ts";
 import { RangeResponseSchema } from "../../src/gen/etcdserverpb/kv_pb.ts";
 import { Code, type Status } from "../../src/grpc/status.ts";
+import { OwnIdentity, type SignIn } from "../../src/proxy/auth/own-identity.ts";
 import { memberMetricsPage } from "../../src/proxy/pages/member-metrics.ts";
 import { type MakePage, type Page, servePage, textPage } from "../../src/proxy/pages/page.ts";
 import { createPages } from "../../src/proxy/pages/pages.ts";
 import { Forwarding, READ } from "../grpc/forwarding.ts";
 import { type StandInCall, StandInMember } from "../grpc/stand-in-member.ts";
+import { FakeClock } from "../harness/fake-clock.ts";
 
 const LIMITS = { sendBytesMax: 1 << 20, receiveBytesMax: 0x7fff_ffff };
 
@@ -62,6 +64,87 @@ describe("/health", () => {
       503,
       JSON.stringify({ health: "false", reason: status.message }),
     ]);
+  });
+});
+
+describe("/health in the name of the proxy's own user", () => {
+  const INVALID: Status = { code: Code.UNAUTHENTICATED, message: "etcdserver: invalid auth token" };
+  const OLD: Status = {
+    code: Code.INVALID_ARGUMENT,
+    message: "etcdserver: revision of auth store is old",
+  };
+  const NO_USER: Status = { code: Code.INVALID_ARGUMENT, message: "etcdserver: user name is empty" };
+
+  /** Which tokens the reads had, in front of a member that takes `valid` ones and refuses others with `refusal`. */
+  async function tokensRead(
+    signIn: SignIn,
+    { valid, refusal }: { valid: readonly string[]; refusal: Status },
+  ): Promise<{ page: Page; tokens: (string | undefined)[] }> {
+    const clock = new FakeClock();
+    const reports = { onSignedIn() {}, onAuthOff() {}, onTrouble() {} };
+    const own = new OwnIdentity({ signIn, clock, reports });
+    own.start();
+    clock.advance(5000);
+    using member = new StandInMember({
+      answer: (call) => {
+        const token = call.field("token");
+        if (token !== undefined && valid.includes(token)) call.answer("");
+        else call.fail(refusal);
+      },
+    });
+    using forwarding = new Forwarding([member]);
+    const pages = createPages(forwarding.channel, LIMITS, OWN_METRICS, undefined, own);
+    const page = await servePage(pages, "GET", "/health");
+    own.close();
+    return { page, tokens: member.calls.map((call) => call.field("token")) };
+  }
+
+  /** Gives these tokens one after another. */
+  function giving(...tokens: string[]): SignIn {
+    return (handler) => {
+      const token = tokens.shift();
+      if (token === undefined) handler.onRefused("no more tokens");
+      else handler.onToken(token);
+    };
+  }
+
+  test("reads with its token", async () => {
+    const { page, tokens } = await tokensRead(giving("first"), { valid: ["first"], refusal: INVALID });
+    expect([page.status, tokens]).toEqual([200, ["first"]]);
+  });
+
+  test.each([INVALID, OLD])("reads once more, with a new token, when refused with %j", async (refusal) => {
+    const { page, tokens } = await tokensRead(giving("first", "second"), { valid: ["second"], refusal });
+    expect([page.status, tokens]).toEqual([200, ["first", "second"]]);
+  });
+
+  test("does not go on asking for tokens that do not do", async () => {
+    const { page, tokens } = await tokensRead(giving("1", "2", "3"), { valid: [], refusal: INVALID });
+    expect([page.status, tokens]).toEqual([200, ["1", "2"]]);
+  });
+
+  test("notices by its read that authentication has been turned on", async () => {
+    let requests = 0;
+    const signIn: SignIn = (handler) => {
+      if (requests++ === 0) handler.onAuthOff();
+      else handler.onToken("first");
+    };
+    const { page, tokens } = await tokensRead(signIn, { valid: ["first"], refusal: NO_USER });
+    expect([page.status, tokens]).toEqual([200, [undefined, "first"]]);
+  });
+
+  test("is as healthy when it is not let in, or may not read", async () => {
+    const denied: Status = { code: Code.PERMISSION_DENIED, message: "etcdserver: permission denied" };
+    const turnedAway = await tokensRead(giving(), { valid: [], refusal: NO_USER });
+    expect([turnedAway.page.status, turnedAway.tokens]).toEqual([200, [undefined]]);
+    const restricted = await tokensRead(giving("first"), { valid: [], refusal: denied });
+    expect([restricted.page.status, restricted.tokens]).toEqual([200, ["first"]]);
+  });
+
+  test("is ill when the member cannot read", async () => {
+    const refusal: Status = { code: Code.UNAVAILABLE, message: "etcdserver: leader changed" };
+    const { page, tokens } = await tokensRead(giving("first"), { valid: [], refusal });
+    expect([page.status, tokens]).toEqual([503, ["first"]]);
   });
 });
 

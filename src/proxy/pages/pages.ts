@@ -3,6 +3,7 @@ import { type Client, createClient } from "@connectrpc/connect";
 import { KV } from "../../gen/etcdserverpb/kv_pb.ts";
 import type { Channel } from "../../grpc/channel.ts";
 import { connectTransport } from "../../grpc/connect-transport.ts";
+import type { OwnIdentity } from "../auth/own-identity.ts";
 import type { ForwardLimits } from "../forward/forward-limits.ts";
 import { SingleRequestForward } from "../forward/single-request.ts";
 import type { MemberTls } from "../../tls/member-tls.ts";
@@ -13,12 +14,14 @@ import type { MakePage, Pages } from "./page.ts";
 /**
  * @param ownMetrics makes `/proxy/metrics`
  * @param memberTls for members that are https
+ * @param own the proxy's own user, null when it has none
  */
 export function createPages(
   channel: Channel,
   limits: ForwardLimits,
   ownMetrics: MakePage,
   memberTls?: MemberTls,
+  own: OwnIdentity | null = null,
 ): Pages {
   const client: Client<typeof KV> = createClient(
     KV,
@@ -27,7 +30,7 @@ export function createPages(
     }),
   );
   const pages = new Map<string, MakePage>([
-    ["/health", () => healthPage(client)],
+    ["/health", () => healthPage(client, own)],
     ["/metrics", () => memberMetricsPage(channel.endpoints, memberTls)],
     ["/proxy/metrics", ownMetrics],
   ]);
