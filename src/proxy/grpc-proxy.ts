@@ -156,6 +156,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
           budget,
           collectGarbage,
           ...(kv === null ? {} : { events: kv }),
+          own,
         });
   const leaseCalls = options.leaseCoalescing ? new ChannelLeaseCalls(channel, limits) : null;
   const leases =

@@ -104,6 +104,36 @@ describe("each client watch is shown what a private watch would have shown,", ()
   );
 
   test(
+    "when the proxy has a user of its own, whose token ends again and again: on one call",
+    () => {
+      fc.assert(
+        fc.property(walks({ trouble: true, own: "ends" }), versions, (commands, version) => {
+          const permissions = PERMISSIONS!;
+          const world = begin(makeHub, { version, members: 2, permissions, ownUser: true });
+          walkAll(world, commands);
+          expect(end(world, world.clients)).toEqual([]);
+        }),
+      );
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "when that user is refused for a while, or may watch a part only",
+    () => {
+      fc.assert(
+        fc.property(walks({ trouble: true, own: "refused" }), versions, (commands, version) => {
+          const permissions = PERMISSIONS!;
+          const world = begin(makeHub, { version, members: 2, permissions, ownUser: true });
+          walkAll(world, commands);
+          expect(end(world, world.clients)).toEqual([]);
+        }),
+      );
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
     "when some clients never read again",
     () => {
       fc.assert(

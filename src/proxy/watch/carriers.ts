@@ -4,11 +4,16 @@
  * All shared watches ride on one call if its token may read their ranges; another call is opened, in the name of a
  * client that watches the range, only where the member refuses. A token carries nothing new once its last client is
  * gone or the member refuses it. A watch that serves laggards has a call of its own, so that it can be held back.
+ *
+ * If the proxy has a user of its own, its token comes first. When that has ended, watches that ride in its name stay
+ * where they are, as the member lets them, until there is a new one, and then move with those that ride in clients'
+ * names. A watch for which no client's token does waits for the new one.
  */
 import type { Backoff } from "../../base/backoff.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { AnswerHeader, WatchEvent } from "../../etcd/watch-response.ts";
 import { Code, type Status } from "../../grpc/status.ts";
+import type { OwnIdentity } from "../auth/own-identity.ts";
 import type { ProvenProgress } from "./progress-answers.ts";
 import { cancelReason } from "./revision-probes.ts";
 import { UpstreamStream, type UpstreamStreamOwner } from "./upstream-stream.ts";
@@ -46,19 +51,34 @@ export class Carriers implements UpstreamStreamOwner {
   readonly #calls: WatchCalls;
   readonly #clock: Clock;
   readonly #backoff: Backoff;
+  readonly #own: OwnIdentity | null;
   readonly #owner: CarriersOwner;
+  /** Calls in the name of the proxy's own user, with whichever of its tokens. */
+  readonly #ownStreams = new WeakSet<UpstreamStream>();
   /** Open client streams by token. */
   readonly #clients = new Map<string, number>();
   /** Watches that wait for the next attempt. */
   readonly #uncarried = new Set<UpstreamWatch>();
+  /** Watches that only a new token of the proxy's own user could carry. */
+  readonly #waitingForOwn = new Set<UpstreamWatch>();
+  /** The token that all have been moved to. */
+  #ownToken = "";
   #retryPlanned = false;
   #closingEmpty = false;
 
-  constructor(calls: WatchCalls, clock: Clock, backoff: Backoff, owner: CarriersOwner) {
-    this.#calls = calls;
-    this.#clock = clock;
-    this.#backoff = backoff;
-    this.#owner = owner;
+  constructor(parts: {
+    calls: WatchCalls;
+    clock: Clock;
+    backoff: Backoff;
+    own: OwnIdentity | null;
+    owner: CarriersOwner;
+  }) {
+    this.#calls = parts.calls;
+    this.#clock = parts.clock;
+    this.#backoff = parts.backoff;
+    this.#own = parts.own;
+    this.#owner = parts.owner;
+    this.#own?.listen(() => this.#onOwnSettled());
   }
 
   /** Calls that are open. */
@@ -77,23 +97,24 @@ export class Carriers implements UpstreamStreamOwner {
       return;
     }
     this.#clients.delete(token);
-    for (const stream of this.streams) if (stream.token === token) this.#retire(stream);
+    for (const stream of this.streams) {
+      if (stream.token === token && !this.#ownStreams.has(stream)) this.#retire(stream);
+    }
   }
 
   /** Opens the watch at a member, on a call that may carry it. */
   carry(watch: UpstreamWatch): void {
     if (watch.closed || watch.stream !== null) return;
-    const own = [...this.#owner.tokensFor(watch)].filter((token) => !watch.refusals.has(token));
-    const stream = watch.catchUp
-      ? this.#open(own, this.#alone)
-      : (this.#find(watch, own) ?? this.#open(own, this.streams));
+    const stream = this.#inOwnName(watch) ?? this.#inClientsName(watch);
     if (stream !== null) stream.open(watch);
+    else if (this.#own?.expected === true) this.#waitingForOwn.add(watch);
     else this.#giveUp(watch);
   }
 
   /** The watch is wanted no more. */
   drop(watch: UpstreamWatch): void {
     this.#uncarried.delete(watch);
+    this.#waitingForOwn.delete(watch);
     const { stream } = watch;
     if (stream === null) return;
     stream.drop(watch);
@@ -110,6 +131,42 @@ export class Carriers implements UpstreamStreamOwner {
     for (const stream of [...this.streams, ...this.#alone]) stream.close();
     this.streams.clear();
     this.#alone.clear();
+  }
+
+  /** A call in the name of the proxy's own user, if that may carry the watch as far as is known. */
+  #inOwnName(watch: UpstreamWatch): UpstreamStream | null {
+    const token = this.#own?.token ?? "";
+    if (token === "" || watch.refusals.has(token)) return null;
+    if (!watch.catchUp) {
+      for (const stream of this.streams) {
+        if (stream.token === token && !stream.retiring && this.#ownStreams.has(stream)) return stream;
+      }
+    }
+    const stream = this.#open([token], watch.catchUp ? this.#alone : this.streams);
+    if (stream !== null) this.#ownStreams.add(stream);
+    return stream;
+  }
+
+  #inClientsName(watch: UpstreamWatch): UpstreamStream | null {
+    const own = [...this.#owner.tokensFor(watch)].filter((token) => !watch.refusals.has(token));
+    return watch.catchUp
+      ? this.#open(own, this.#alone)
+      : (this.#find(watch, own) ?? this.#open(own, this.streams));
+  }
+
+  /** A token of the proxy's own user has come, or will not. */
+  #onOwnSettled(): void {
+    const waiting = [...this.#waitingForOwn];
+    this.#waitingForOwn.clear();
+    for (const watch of waiting) this.#owner.onUncarried(watch);
+    const token = this.#own?.token ?? "";
+    if (token === "" || token === this.#ownToken) return;
+    this.#ownToken = token;
+    for (const stream of [...this.streams]) {
+      if (stream.token === token) continue;
+      if (this.#ownStreams.has(stream)) this.#retire(stream);
+      else for (const watch of [...stream.watches.values()]) this.#owner.onCarrierRetiring(watch);
+    }
   }
 
   #find(watch: UpstreamWatch, own: readonly string[]): UpstreamStream | null {
@@ -131,6 +188,11 @@ export class Carriers implements UpstreamStreamOwner {
     const stream = new UpstreamStream(this.#calls, token, this);
     streams.add(stream);
     return stream;
+  }
+
+  #noteRefusal(watch: UpstreamWatch, { token }: UpstreamStream, reason: string): void {
+    watch.refusals.set(token, reason);
+    this.#own?.onRefused(token, reason);
   }
 
   #giveUp(watch: UpstreamWatch): void {
@@ -192,14 +254,16 @@ export class Carriers implements UpstreamStreamOwner {
   }
 
   onRefused(watch: UpstreamWatch, stream: UpstreamStream, reason: string): void {
-    watch.refusals.set(stream.token, reason);
-    if (!watch.catchUp && reason.includes(INVALID_TOKEN)) this.#retire(stream);
+    this.#noteRefusal(watch, stream, reason);
+    if (!watch.catchUp && !this.#ownStreams.has(stream) && reason.includes(INVALID_TOKEN)) {
+      this.#retire(stream);
+    }
     this.#closeIfEmpty(stream);
     this.#owner.onUncarried(watch);
   }
 
   onCanceled(watch: UpstreamWatch, stream: UpstreamStream, reason: string): void {
-    if (reason !== "") watch.refusals.set(stream.token, reason);
+    if (reason !== "") this.#noteRefusal(watch, stream, reason);
     else if (++watch.cancellations >= CANCELLATIONS_MAX)
       watch.refusals.set(stream.token, CANCELLED_WITHOUT_REASON);
     this.#closeIfEmpty(stream);
@@ -220,7 +284,7 @@ export class Carriers implements UpstreamStreamOwner {
     this.#alone.delete(stream);
     const refused = status.code === Code.UNAUTHENTICATED || status.code === Code.PERMISSION_DENIED;
     for (const watch of watches) {
-      if (refused) watch.refusals.set(stream.token, cancelReason(status));
+      if (refused) this.#noteRefusal(watch, stream, cancelReason(status));
       if (stream.answered && !refused) this.#owner.onUncarried(watch);
       else this.#carryLater(watch);
     }

@@ -13,6 +13,7 @@ import type { KeyRange } from "../../etcd/key-range.ts";
 import type { AnswerHeader, WatchEvent } from "../../etcd/watch-response.ts";
 import type { ServerCall } from "../../grpc/server-call.ts";
 import type { BufferBudget } from "../../http2/buffer-budget.ts";
+import type { OwnIdentity } from "../auth/own-identity.ts";
 import { Carriers, type CarriersOwner } from "./carriers.ts";
 import { CatchUps } from "./catch-ups.ts";
 import { ClientStream, type ClientStreamOwner } from "./client-stream.ts";
@@ -42,6 +43,8 @@ export interface WatchHubOptions {
   readonly random?: () => number;
   /** Is told what members say of keys, before any client is. */
   readonly events?: KeyEventListener;
+  /** The proxy's own user: shared watches ride in its name where it may read the range. */
+  readonly own?: OwnIdentity | null;
   /** Collects garbage when many watches have been opened at once. */
   readonly collectGarbage?: () => void;
 }
@@ -81,6 +84,7 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
   readonly #leader: LeaderMonitor;
   readonly #creates: BurstGarbage;
   readonly #events: KeyEventListener | undefined;
+  readonly #own: OwnIdentity | null;
   /** Client streams with a create that waits for its main watch to open. */
   readonly #waitingForMain = new Set<ClientStream>();
   #waking = false;
@@ -97,10 +101,11 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
     this.held = new HeldBodies(options.budget, this);
     this.#clock = clock;
     this.#events = options.events;
+    this.#own = options.own ?? null;
     const backoff = (): Backoff => new Backoff({ firstMs: 50, limitMs: 2000, random });
     this.#probes = new RevisionProbes(calls, clock, () => this.lastHeader);
     this.#shared = new SharedWatches(clock, this.#demand, this, this);
-    this.#carriers = new Carriers(calls, clock, backoff(), this);
+    this.#carriers = new Carriers({ calls, clock, backoff: backoff(), own: this.#own, owner: this });
     this.#shared.useCarriers(this.#carriers);
     this.#catchUps = new CatchUps({
       limits: this.limits,
@@ -152,6 +157,7 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
   ): void {
     this.#probes.ask(token, range, startRevision, (answer) => {
       if (answer.kind === "allowed") this.onHeader(answer.header);
+      else if (answer.kind === "refused") this.#own?.onRefused(token, answer.reason);
       onAnswer(answer);
     });
   }

@@ -1,7 +1,8 @@
 /** The model of etcd does what etcd was seen to do. */
 import { describe, expect, test } from "bun:test";
 import type { WatchResponse } from "../../../src/gen/etcdserverpb/watch_pb.ts";
-import { CONNECTION_LOST, INVALID_AUTH_TOKEN, PERMISSION_DENIED, USER_EMPTY } from "./model-etcd.ts";
+import { CONNECTION_LOST } from "./model-etcd.ts";
+import { INVALID_AUTH_TOKEN, PERMISSION_DENIED, USER_EMPTY } from "./model-refusals.ts";
 import type { ModelEtcdOptions } from "./model-etcd.ts";
 import type { ModelClient } from "./model-client.ts";
 import { DUPLICATE_ID, EMPTY_RANGE } from "./model-server-stream.ts";

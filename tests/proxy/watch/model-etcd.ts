@@ -17,6 +17,8 @@ import type {
 import type { KeyRange as ProxyKeyRange } from "../../../src/etcd/key-range.ts";
 import { covers, type KeyRange } from "./key-range.ts";
 import { ModelCall } from "./model-call.ts";
+import { ModelOwnUser } from "./model-own-user.ts";
+import { INVALID_AUTH_TOKEN, PERMISSION_DENIED, USER_EMPTY } from "./model-refusals.ts";
 import { ModelMember } from "./model-member.ts";
 import {
   COMPACTED,
@@ -26,9 +28,6 @@ import {
 } from "./model-server-stream.ts";
 import { ModelStore } from "./model-store.ts";
 
-export const PERMISSION_DENIED = "rpc error: code = PermissionDenied desc = etcdserver: permission denied";
-export const INVALID_AUTH_TOKEN = "rpc error: code = Unauthenticated desc = etcdserver: invalid auth token";
-export const USER_EMPTY = "rpc error: code = InvalidArgument desc = etcdserver: user name is empty";
 /** How a read is refused for the same reasons. */
 const REFUSED_READS: Readonly<Record<string, Status>> = {
   [PERMISSION_DENIED]: { code: Code.PERMISSION_DENIED, message: "etcdserver: permission denied" },
@@ -52,6 +51,8 @@ export interface ModelEtcdOptions {
   readonly windowBytes?: number;
   /** The ranges each token may watch; without it auth is off. */
   readonly permissions?: Readonly<Record<string, readonly KeyRange[]>>;
+  /** The proxy has a user of its own. */
+  readonly ownUser?: boolean;
 }
 
 interface PendingRead {
@@ -88,6 +89,8 @@ export class ModelEtcd implements WatchCalls {
   readonly clusterId = CLUSTER_ID;
   /** What the hub did that it must not. */
   readonly violations: string[] = [];
+  /** The proxy's own user, if it has one. */
+  readonly own: ModelOwnUser | null;
   /** Reasons for which members ended watches by their own will. */
   readonly ownReasons = new Set<string>();
   #member: ModelMember;
@@ -108,6 +111,7 @@ export class ModelEtcd implements WatchCalls {
     );
     this.#member = this.members[0]!;
     this.#permissions = options.permissions;
+    this.own = options.ownUser === true ? new ModelOwnUser(this.violations) : null;
     this.#windowBytes = options.windowBytes ?? 256 * 1024;
     this.#rules = {
       version: options.version ?? "3.5",
@@ -176,6 +180,7 @@ export class ModelEtcd implements WatchCalls {
   refusal(token: string, range: KeyRange): string | undefined {
     if (this.#permissions === undefined) return undefined;
     if (token === "") return USER_EMPTY;
+    if (this.own?.owns(token) === true) return this.own.refusal(token, range);
     const permitted = this.#permissions[token];
     if (permitted === undefined || this.expiredTokens.has(token)) return INVALID_AUTH_TOKEN;
     return permitted.some((outer) => covers(outer, range)) ? undefined : PERMISSION_DENIED;
@@ -188,6 +193,10 @@ export class ModelEtcd implements WatchCalls {
     const add = (name: string, run: () => void) => actions.push({ name, run });
     for (const [at, member] of this.members.entries()) {
       if (member.lag > 0) add(`member ${at} applies an entry`, () => member.apply(1));
+    }
+    const { own } = this;
+    if (own?.pending === true) {
+      add("the proxy's own user is answered", () => own.answer(this.reachable));
     }
     for (const [at, read] of this.#reads.entries()) {
       add(`read ${at} is answered`, () => this.#answerRead(at, read));

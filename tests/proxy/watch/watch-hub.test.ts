@@ -1,7 +1,8 @@
 /** What the watch hub does for clients, one behaviour at a time, against a model of etcd. */
 import { describe, expect, test } from "bun:test";
 import { Code } from "../../../src/grpc/status.ts";
-import { CONNECTION_LOST, INVALID_AUTH_TOKEN, NO_LEADER } from "./model-etcd.ts";
+import { CONNECTION_LOST, NO_LEADER } from "./model-etcd.ts";
+import { INVALID_AUTH_TOKEN } from "./model-refusals.ts";
 import {
   EVERYTHING,
   anything,

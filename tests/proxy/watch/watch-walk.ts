@@ -4,6 +4,7 @@
  */
 import fc from "fast-check";
 import type { Wish } from "./client-watch.ts";
+import type { KeyRange } from "./key-range.ts";
 import type { ModelClient } from "./model-client.ts";
 import { CONNECTION_LOST, type ModelEtcdOptions } from "./model-etcd.ts";
 import type { WatchWorld } from "./watch-world.ts";
@@ -28,6 +29,13 @@ export const PERMISSIONS: ModelEtcdOptions["permissions"] = {
   "bob-1": [{ key: "a", end: "c" }],
   "eve-1": [],
 };
+
+/** What the proxy's own user may watch, at one time or another. */
+const OWN_RANGES: readonly (readonly KeyRange[])[] = [
+  [{ key: "\0", end: undefined }],
+  [{ key: "a", end: "c" }],
+  [],
+];
 
 const UNKNOWN_ID = 99;
 
@@ -62,12 +70,15 @@ export type Command = (
       readonly amount: number;
     }
   | { readonly kind: "reachable" | "leader"; readonly on: boolean }
-  | { readonly kind: "tick" | "shed" }
+  | { readonly kind: "tick" | "shed" | "own ends" | "own turned away" }
+  | { readonly kind: "own restricted"; readonly amount: number }
 ) & { readonly sameTurn?: boolean };
 
 export interface WalkKind {
   /** Connections are lost, members change, tokens end, history is compacted. */
   readonly trouble: boolean;
+  /** What happens to the proxy's own user: its token ends now and then, or it is also refused and restricted. */
+  readonly own?: "ends" | "refused";
 }
 
 const pick = fc.nat(1000);
@@ -142,9 +153,16 @@ const troubled: readonly fc.WeightedArbitrary<Command>[] = [
   { weight: 1, arbitrary: fc.record({ ...kind("leader"), on: fc.boolean() }) },
 ];
 
-export function walks({ trouble }: WalkKind): fc.Arbitrary<Command[]> {
+const ownEnds: fc.WeightedArbitrary<Command> = { weight: 3, arbitrary: fc.record(kind("own ends")) };
+const ownRefused: readonly fc.WeightedArbitrary<Command>[] = [
+  { weight: 2, arbitrary: fc.record(kind("own turned away")) },
+  { weight: 2, arbitrary: fc.record({ ...kind("own restricted"), amount: pick }) },
+];
+
+export function walks({ trouble, own }: WalkKind): fc.Arbitrary<Command[]> {
+  const ofOwn = own === undefined ? [] : [ownEnds, ...(own === "refused" ? ownRefused : [])];
   const command = fc
-    .tuple(fc.oneof(...(trouble ? troubled : smooth)), rarely())
+    .tuple(fc.oneof(...(trouble ? troubled : smooth), ...ofOwn), rarely())
     .map(([what, sameTurn]): Command => (sameTurn ? { ...what, sameTurn } : what));
   return fc.array(command, { minLength: 1, maxLength: 250, size: "max" });
 }
@@ -202,6 +220,15 @@ function step(world: WatchWorld, command: Command): void {
       break;
     case "expire":
       if (etcd.wantsTokens) etcd.expiredTokens.add(TOKENS[command.amount]!);
+      break;
+    case "own ends":
+      etcd.own?.expire();
+      break;
+    case "own turned away":
+      etcd.own?.turnAway();
+      break;
+    case "own restricted":
+      etcd.own?.restrict(OWN_RANGES[command.amount % OWN_RANGES.length]!);
       break;
     case "reachable":
       etcd.reachable = command.on;

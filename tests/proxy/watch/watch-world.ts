@@ -5,6 +5,7 @@
 import type { Clock } from "../../../src/base/clock.ts";
 import type { ServerCall } from "../../../src/grpc/server-call.ts";
 import { Code } from "../../../src/grpc/status.ts";
+import { OwnIdentity } from "../../../src/proxy/auth/own-identity.ts";
 import type { WatchCalls } from "../../../src/proxy/watch/watch-calls.ts";
 import type { WatchLimits } from "../../../src/proxy/watch/watch-limits.ts";
 import type { ClientWatch } from "./client-watch.ts";
@@ -12,6 +13,8 @@ import { FakeClock } from "../../harness/fake-clock.ts";
 import { type KeyRange, maximalRanges } from "./key-range.ts";
 import { ModelClient } from "./model-client.ts";
 import { CONNECTION_LOST, ModelEtcd, type ModelEtcdOptions, NO_LEADER, UNREACHABLE } from "./model-etcd.ts";
+import type { ModelOwnUser } from "./model-own-user.ts";
+import { INVALID_AUTH_TOKEN } from "./model-refusals.ts";
 
 /** Time that is given at the end, in steps: beyond every delay before something is tried again. */
 const SETTLE_MS = [...Array<number>(10).fill(100), ...Array<number>(24).fill(500)];
@@ -28,12 +31,18 @@ export interface Hub {
   shedLargestQueue?(): boolean;
 }
 
-export type HubMaker = (options: { calls: WatchCalls; clock: Clock; limits: Partial<WatchLimits> }) => Hub;
+export type HubMaker = (options: {
+  calls: WatchCalls;
+  clock: Clock;
+  limits: Partial<WatchLimits>;
+  own: OwnIdentity | null;
+}) => Hub;
 
 export class WatchWorld {
   readonly clock = new FakeClock();
   readonly etcd: ModelEtcd;
   readonly hub: Hub;
+  readonly own: OwnIdentity | null;
   readonly clients: ModelClient[] = [];
   readonly limits: Partial<WatchLimits>;
   /** See `ModelClient`. */
@@ -42,7 +51,14 @@ export class WatchWorld {
   constructor(makeHub: HubMaker, options: ModelEtcdOptions = {}, limits: Partial<WatchLimits> = {}) {
     this.etcd = new ModelEtcd(options);
     this.limits = limits;
-    this.hub = makeHub({ calls: this.etcd, clock: this.clock, limits });
+    this.own = this.etcd.own === null ? null : this.#ownIdentity(this.etcd.own);
+    this.hub = makeHub({ calls: this.etcd, clock: this.clock, limits, own: this.own });
+    this.own?.start();
+  }
+
+  #ownIdentity({ signIn }: ModelOwnUser): OwnIdentity {
+    const reports = { onSignedIn() {}, onAuthOff() {}, onTrouble() {} };
+    return new OwnIdentity({ signIn, clock: this.clock, reports, random: () => 0.5 });
   }
 
   /** A client whose stream the hub serves from now on. `windowBytes`: what it reads at first. */
@@ -121,6 +137,7 @@ export class WatchWorld {
         faults.push(`${client.name} was ended: ${client.status.code} ${client.status.message}`);
       }
     }
+    if (this.etcd.own?.steady === true) this.#addEndedByTokens(faults);
     const [least, most] = this.#watchesAllowed(readers);
     if (this.etcd.watches < least || this.etcd.watches > most) {
       faults.push(`${this.etcd.watches} upstream watches for ${least} to ${most} ranges`);
@@ -133,10 +150,21 @@ export class WatchWorld {
     return faults;
   }
 
+  /** With a user of the proxy's own that may watch everything, no watch that has begun ends for want of a token. */
+  #addEndedByTokens(faults: string[]): void {
+    for (const { name, watches } of this.clients) {
+      for (const { id, created, canceled, cancelReason } of watches) {
+        if (created && canceled && cancelReason === INVALID_AUTH_TOKEN)
+          faults.push(`${name}: watch ${id} was ended with its token`);
+      }
+    }
+  }
+
   /** How many watches members should hold: one for each range that lies in no other one. */
   #watchesAllowed(readers: readonly ModelClient[]): [least: number, most: number] {
     const read = maximalRanges(readers.flatMap(({ liveWatches }) => rangesOf(liveWatches)));
-    if (readers.length === this.clients.length && this.etcd.expiredTokens.size === 0) {
+    const carried = this.etcd.expiredTokens.size === 0 || this.etcd.own?.steady === true;
+    if (readers.length === this.clients.length && carried) {
       return [read.length, read.length];
     }
     // What a client was told that does not read is not known, nor whether its watches hold anything. And a watch that
@@ -147,11 +175,14 @@ export class WatchWorld {
 
   /** One call carries all watches, or one for each token; one more tells of the leader. */
   #callsAllowed(): number {
-    // What lives on a token that has ended stays where it is.
-    if (this.etcd.expiredTokens.size > 0) return Number.POSITIVE_INFINITY;
+    const { expiredTokens, own } = this.etcd;
     const open = this.clients.filter((client) => client.open);
+    const leader = open.some(({ requireLeader }) => requireLeader) ? 1 : 0;
+    if (own?.steady === true) return 1 + leader;
+    // What lives on a token that has ended stays where it is.
+    if (expiredTokens.size > 0) return Number.POSITIVE_INFINITY;
     const tokens = new Set(open.filter(({ watches }) => watches.length > 0).map(({ token }) => token));
-    return tokens.size + (open.some(({ requireLeader }) => requireLeader) ? 1 : 0);
+    return tokens.size + (own === null ? 0 : 1) + leader;
   }
 
   /** Once everything is done and nobody waits for anything, members are left alone. */
