@@ -14,7 +14,8 @@ export interface Credentials {
   readonly token: string;
 }
 
-const PASSWORD = "a password";
+/** The password of everybody, unless it was changed. */
+export const PASSWORD = "a password";
 const { method } = Auth;
 
 export class Accounts {
@@ -73,9 +74,12 @@ export class Accounts {
   }
 
   /** Gives a user the same password again: all tokens of that user end, on every member. */
-  async endTokens(name: string): Promise<void> {
-    const request = { name, password: PASSWORD };
-    await this.#client.unary(method.userChangePassword, request, await this.#asRoot());
+  endTokens(name: string): Promise<void> {
+    return this.changePassword(name, PASSWORD);
+  }
+
+  async changePassword(name: string, password: string): Promise<void> {
+    await this.#client.unary(method.userChangePassword, { name, password }, await this.#asRoot());
   }
 
   /** A new token of a user. */
