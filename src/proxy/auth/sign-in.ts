@@ -23,6 +23,9 @@ const TIMEOUT_MS = 10_000;
 /** A reason is a line of a log. */
 const REASON_LENGTH_MAX = 300;
 
+/** What a header field can carry; a JWT with everything in it stays far below the bound. */
+const TOKEN = /^[\x21-\x7e]{1,8192}$/;
+
 /** Codes by which etcd says no, rather than failing. */
 const REFUSALS: ReadonlySet<Code> = new Set([
   Code.InvalidArgument,
@@ -55,8 +58,8 @@ async function signIn(
     tellFailure(ConnectError.from(error), password, handler);
     return;
   }
-  if (token === "") handler.onFailed("the member's answer has no token");
-  else handler.onToken(token);
+  if (TOKEN.test(token)) handler.onToken(token);
+  else handler.onFailed("the member's answer has no token that a call could carry");
 }
 
 function tellFailure({ code, rawMessage }: ConnectError, password: string, handler: SignInHandler): void {

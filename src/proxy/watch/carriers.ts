@@ -11,6 +11,7 @@
  */
 import type { Backoff } from "../../base/backoff.ts";
 import type { Clock } from "../../base/clock.ts";
+import { saysTokenEnded } from "../../etcd/auth-refusal.ts";
 import type { AnswerHeader, WatchEvent } from "../../etcd/watch-response.ts";
 import { Code, type Status } from "../../grpc/status.ts";
 import type { OwnIdentity } from "../auth/own-identity.ts";
@@ -165,7 +166,14 @@ export class Carriers implements UpstreamStreamOwner {
     for (const stream of [...this.streams]) {
       if (stream.token === token) continue;
       if (this.#ownStreams.has(stream)) this.#retire(stream);
-      else for (const watch of [...stream.watches.values()]) this.#owner.onCarrierRetiring(watch);
+      else this.#moveToOwn(stream);
+    }
+  }
+
+  /** What rides in a client's name moves to the own user's, but for what that may not watch. */
+  #moveToOwn(stream: UpstreamStream): void {
+    for (const watch of [...stream.watches.values()]) {
+      if (!watch.ownDenied) this.#owner.onCarrierRetiring(watch);
     }
   }
 
@@ -190,9 +198,10 @@ export class Carriers implements UpstreamStreamOwner {
     return stream;
   }
 
-  #noteRefusal(watch: UpstreamWatch, { token }: UpstreamStream, reason: string): void {
-    watch.refusals.set(token, reason);
-    this.#own?.onRefused(token, reason);
+  #noteRefusal(watch: UpstreamWatch, stream: UpstreamStream, reason: string): void {
+    watch.refusals.set(stream.token, reason);
+    if (this.#ownStreams.has(stream) && !saysTokenEnded(reason)) watch.ownDenied = true;
+    this.#own?.onRefused(stream.token, reason);
   }
 
   #giveUp(watch: UpstreamWatch): void {

@@ -54,6 +54,8 @@ export class UpstreamWatch {
   closed = false;
   /** Tokens whose permission did not do for it, with what the member said. */
   readonly refusals = new Map<string, string>();
+  /** The proxy's own user may not watch it, as the member said when the watch was opened. */
+  ownDenied = false;
   /** Wait for their first revision, or for it to open. */
   readonly future = new Set<Subscriber>();
   /** When it was opened first, and when it last told anything new, in milliseconds of the hub's clock. */

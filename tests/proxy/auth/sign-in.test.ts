@@ -9,13 +9,13 @@ import {
   AuthenticateResponseSchema,
 } from "../../../src/gen/etcdserverpb/auth_pb.ts";
 import { connectTransport } from "../../../src/grpc/connect-transport.ts";
-import { Code, type Status } from "../../../src/grpc/status.ts";
+import { Code, RESPONSE_HEAD, type Status, statusTrailers } from "../../../src/grpc/status.ts";
 import { signInOf } from "../../../src/proxy/auth/sign-in.ts";
 import { SignInLog } from "../../../src/proxy/auth/sign-in-log.ts";
 import { SingleRequestForward } from "../../../src/proxy/forward/single-request.ts";
 import { RecordedLog } from "../../gateway/recorded-log.ts";
 import { Forwarding } from "../../grpc/forwarding.ts";
-import { type StandInCall, StandInMember } from "../../grpc/stand-in-member.ts";
+import { framed, type StandInCall, StandInMember } from "../../grpc/stand-in-member.ts";
 import { TemporaryFolder } from "../../harness/temporary-folder.ts";
 
 const LIMITS = { sendBytesMax: 1 << 20, receiveBytesMax: 0x7fff_ffff };
@@ -56,7 +56,9 @@ async function ask(answer: (call: StandInCall) => void): Promise<Outcome> {
 
 function giveToken(call: StandInCall, token: string): void {
   const message = toBinary(AuthenticateResponseSchema, create(AuthenticateResponseSchema, { token }));
-  call.answer(new TextDecoder().decode(message));
+  call.stream.sendHeaders(RESPONSE_HEAD, false);
+  call.sendBytes(framed(message));
+  call.stream.sendTrailers(statusTrailers({ code: Code.OK, message: "" }));
 }
 
 describe("a token", () => {
@@ -68,9 +70,14 @@ describe("a token", () => {
     expect({ name, password }).toEqual({ name: "proxy", password: PASSWORD });
   });
 
-  test("that is empty is none", async () => {
-    const { told } = await ask((call) => giveToken(call, ""));
-    expect(told).toStartWith("failed ");
+  test.each([
+    ["empty", ""],
+    ["more than one line", "token\nx: y"],
+    ["not ASCII", "tökén"],
+    ["too long for a header", "x".repeat(8193)],
+  ])("that is %s is none", async (_, token) => {
+    const { told } = await ask((call) => giveToken(call, token));
+    expect(told).toBe("failed the member's answer has no token that a call could carry");
   });
 });
 

@@ -154,6 +154,27 @@ describe("where that user may not watch", () => {
     expect(world.faultsAtRest()).toEqual([]);
   });
 
+  test("a new token does not move the watches that it may not watch either", () => {
+    const parts = begin();
+    const { world, etcd } = parts;
+    etcd.own!.restrict([{ key: "b", end: "d" }]);
+    const outside = world.watch({ key: "a" }, world.connect({ token: "ann-1" }));
+    const client = world.connect({ token: "ann-2" });
+    world.watch({ key: "b" }, client);
+    world.settle();
+    const call = etcd.calls.find(({ token }) => token === "ann-1")!;
+    const creates = (): number => Math.max(...call.wanted.values().map(Number));
+    const before = creates();
+    etcd.own!.expire();
+    world.watch({ key: "c" }, client);
+    world.settle();
+    expect([world.own?.token, carriersOf(parts).toSorted()]).toEqual(["own-2", ["ann-1", "own-2"]]);
+    expect(creates()).toBe(before);
+    write(world, "a", 1);
+    expect(outside.received).toBe(1);
+    expect(world.faultsAtRest()).toEqual([]);
+  });
+
   test("a watch none of whose tokens does is ended for its client's own reason", () => {
     const parts = begin();
     const { world, etcd } = parts;
