@@ -1,5 +1,5 @@
 /**
- * A real etcd of one member with users, and grpc-proxies in front of it that have a user of their own.
+ * A real etcd with users, of one member unless a test asks for more, and grpc-proxies in front of it that have a user of their own.
  *
  * In whose name the proxy calls is told by the member's own account of the calls that it has handled: a read without
  * a token, or with one that does not do, is handled with an error.
@@ -136,19 +136,20 @@ export interface SceneOptions {
   readonly readable?: string;
   /** Tokens live for some seconds, not for minutes, where etcd lets that be chosen. */
   readonly shortTokens?: boolean;
+  readonly members?: 1 | 3;
 }
 
-/** A cluster of one with its users. */
+/** A cluster with its users. */
 export async function ownUserScene(
   kind: TokenKind,
-  { readable = "p/", shortTokens = true }: SceneOptions = {},
+  { readable = "p/", shortTokens = true, members = 1 }: SceneOptions = {},
 ): Promise<OwnUserScene> {
   await ensureBuilt();
   const stack = new AsyncDisposableStack();
   const folder = stack.use(new TemporaryFolder("own"));
   const simpleFlags = SHORT_SIMPLE_TOKENS && shortTokens ? ["--auth-token-ttl=2"] : [];
   const flags = kind === "jwt" ? jwtFlags(folder, shortTokens ? "3s" : "10m") : simpleFlags;
-  const cluster = stack.use(await startEtcdCluster({ members: 1, flags }));
+  const cluster = stack.use(await startEtcdCluster({ members, flags }));
   const scene = new OwnUserScene(cluster, folder, stack);
   await scene.addUsers(readable);
   return scene;

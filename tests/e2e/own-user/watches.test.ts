@@ -32,10 +32,11 @@ class Session implements Disposable {
   readonly accounts: Accounts;
   readonly #stack = new DisposableStack();
 
-  constructor(scene: OwnUserScene, address: string) {
+  /** `member`: where tokens are asked for. */
+  constructor(scene: OwnUserScene, address: string, member = scene.cluster.endpoints[0]!) {
     this.scene = scene;
     this.client = this.#stack.use(new GrpcClient(address));
-    this.accounts = new Accounts(this.#stack.use(new GrpcClient(scene.cluster.endpoints[0]!)), true);
+    this.accounts = new Accounts(this.#stack.use(new GrpcClient(member)), true);
   }
 
   /** A writer who may write everything. */
@@ -100,11 +101,8 @@ describe.each<TokenKind>(["simple", "jwt"])("with %s tokens", (kind) => {
     await first.put("p/a", "1");
     for (const user of ["reader", OWN_USER]) await session.accounts.endTokens(user);
     await scene.restartMember();
-    const second = await waitFor("the member to be written to", async () => {
-      const writer = await session.writer();
-      await writer.put("p/a", "2");
-      return writer;
-    });
+    const second = await waitFor("root to log in again", () => session.writer());
+    await second.put("p/a", "2");
     const expected = [...first.expected(RANGE), ...second.expected(RANGE)];
     expect(await stream.events(0n, expected.length)).toEqual(expected);
     await waitForLoad(scene.cluster, { watches: 1, streams: 1 });
@@ -188,4 +186,25 @@ test("watches from before the user was let in move to its name, and lose nothing
   await again.put("p/a", "3");
   expect(await streams[1]!.events(0n, 3)).toEqual([...writer.expected(RANGE), ...again.expected(RANGE)]);
   expect(await scene.begun()).toBe(moved);
+});
+
+test("watches go on at another member in the user's name, though their clients' tokens have ended", async () => {
+  await using scene = await ownUserScene("simple", { shortTokens: false, members: 3 });
+  await scene.accounts.enable();
+  const proxy = await scene.proxy();
+  await proxy.logged(SIGNED_IN);
+  const { endpoint } = await proxy.logged("connected to a member");
+  const left = scene.cluster.members.find((member) => member.endpoint === endpoint)!;
+  const other = scene.cluster.members.find((member) => member !== left)!;
+  using session = new Session(scene, proxy.address, other.endpoint);
+  const stream = await session.streamOf("reader");
+  await stream.open(RANGE);
+  const first = await session.writer();
+  await first.put("p/a", "1");
+  await session.accounts.endTokens("reader");
+  await left.kill();
+  await scene.cluster.waitHealthy();
+  const second = await session.writer();
+  await second.put("p/a", "2");
+  expect(await stream.events(0n, 2)).toEqual([...first.expected(RANGE), ...second.expected(RANGE)]);
 });
