@@ -19,6 +19,7 @@ import { idleTable, measurementTable, verdictTable } from "./report.ts";
 import { runRounds } from "./rounds.ts";
 import { Stage } from "./stage.ts";
 import { targets } from "./targets.ts";
+import { measureTls } from "./tls.ts";
 import { judge, type Verdict } from "./verdict.ts";
 import { type Versions, versions } from "./versions.ts";
 import { measureWatch, watchMeasurements } from "./watch.ts";
@@ -80,6 +81,9 @@ async function measureAll(options: BenchOptions, signal: AbortSignal): Promise<O
   if (watch) await measureWatch({ stage, rounds, seconds, figures, signal, progress, failed, afterRound });
   const lease = options.parts.includes("lease");
   if (lease) await measureLease({ stage, rounds, seconds, figures, signal, progress, failed, afterRound });
+  const tls = options.parts.includes("tls")
+    ? await measureTls(stage, client, { rounds, seconds, figures, signal, progress, failed, afterRound })
+    : [];
   if (options.parts.includes("idle")) await measureIdle({ stage, rounds, figures, signal, progress, failed });
 
   const verdicts = targets.map((target) => judge(target, figures));
@@ -87,6 +91,7 @@ async function measureAll(options: BenchOptions, signal: AbortSignal): Promise<O
     ...measurements,
     ...(watch ? watchMeasurements : []),
     ...(lease ? leaseMeasurements : []),
+    ...tls,
   ];
   return { options, versions: used, measurements: measured, figures, verdicts, failures };
 }

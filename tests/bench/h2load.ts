@@ -29,6 +29,8 @@ export interface GrpcLoad {
   /** Files with the body of a request, length prefix and message; one h2load process for each. */
   readonly bodyFiles: readonly string[];
   readonly shape: H2loadShape;
+  /** Whether clients speak TLS; they take any certificate. */
+  readonly tls?: boolean;
 }
 
 /** Of all processes together. */
@@ -107,7 +109,7 @@ async function runAll(
       "--header=content-type: application/grpc",
       "--header=te: trailers",
       ...(log === undefined ? [] : [`--log-file=${log}`]),
-      `http://${address}${load.path}`,
+      `${load.tls === true ? "https" : "http"}://${address}${load.path}`,
     ]);
     if (code !== 0) throw new Error(`h2load ended with status ${code}:\n${stdout}${stderr}`);
     return { summary: parseH2loadSummary(stdout), cpuMicros };

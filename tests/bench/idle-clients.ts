@@ -11,6 +11,7 @@ import {
   FrameType,
   settings,
 } from "./floors/frames.ts";
+import { hostAndPort } from "./host-and-port.ts";
 import { ANSWER_BYTES, orderBytes } from "./tcp-order.ts";
 
 const OPENING_AT_ONCE = 64;
@@ -86,12 +87,10 @@ export class IdleClients implements Disposable {
   }
 
   #openOne(address: string, exchange: Exchange): Promise<void> {
-    const colon = address.lastIndexOf(":");
     return new Promise((resolve, reject) => {
       let watch: ((chunk: Buffer) => boolean) | null = exchange.watch();
       Bun.connect({
-        hostname: address.slice(0, colon),
-        port: Number(address.slice(colon + 1)),
+        ...hostAndPort(address),
         socket: {
           open: (socket) => {
             this.#sockets.push(socket);

@@ -1,78 +1,33 @@
 /**
- * The measurements of grpc-proxy: unary calls, through each proxy and past it. h2load repeats one call; the mix of
- * reads and puts over many keys comes from `programs/kv-clients.ts`.
- *
- * An answer's expected size is that of etcd's own answer to the same request, asked for right before and right
- * after the load: a put's answer grows with the store's revision.
+ * The measurements of grpc-proxy: unary calls, through each proxy and past it. h2load repeats one call
+ * (`repeated-call.ts`); the mix of reads and puts over many keys comes from `programs/kv-clients.ts`.
  */
-import {
-  create,
-  type DescMessage,
-  type DescMethodUnary,
-  type MessageInitShape,
-  toBinary,
-} from "@bufbuild/protobuf";
-import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { KV } from "../../src/gen/etcdserverpb/kv_pb.ts";
 import { runCommand } from "../harness/child-process.ts";
-import { type GrpcClient, methodPath } from "../harness/grpc-client.ts";
-import { type GrpcLoad, type H2loadShape, measureLatency, runH2load } from "./h2load.ts";
+import type { GrpcClient } from "../harness/grpc-client.ts";
 import type { KvFigures } from "./kv-load/kv-figures.ts";
-import { MemberMetrics } from "./load/member-metrics.ts";
 import type { Contender, Measurement } from "./measurement.ts";
-import type { Part } from "./options.ts";
+import {
+  type CallMeasurement,
+  callMeasurement,
+  FIRST_REQUESTS,
+  FULL_LOAD,
+  GRPC_PREFIX_BYTES,
+  ONE_AT_A_TIME,
+  RepeatedCall,
+} from "./repeated-call.ts";
 import type { Stage } from "./stage.ts";
 
-/** 128 calls in flight. */
-export const FULL_LOAD: H2loadShape = { connections: 8, streamsPerConnection: 16 };
-export const ONE_AT_A_TIME: H2loadShape = { connections: 1, streamsPerConnection: 1 };
-
 const READ_VALUE_BYTES = 16;
-const PUT_VALUE_BYTES = 256;
-const GRPC_PREFIX_BYTES = 5;
-const FIRST_REQUESTS = 4000;
+export const PUT_VALUE_BYTES = 256;
 
 const utf8 = new TextEncoder();
 const oneKey = utf8.encode("bench/read");
 
-/** A unary call, ready to be sent again and again. */
-class RepeatedCall {
-  readonly path: string;
-  readonly #message: Uint8Array;
-
-  constructor(path: string, message: Uint8Array) {
-    this.path = path;
-    this.#message = message;
-  }
-
-  static of<Input extends DescMessage>(
-    method: DescMethodUnary<Input>,
-    request: MessageInitShape<Input>,
-  ): RepeatedCall {
-    return new RepeatedCall(methodPath(method), toBinary(method.input, create(method.input, request)));
-  }
-
-  /** etcd's answer. */
-  async answer(client: GrpcClient): Promise<Uint8Array> {
-    return (await client.callBytes(this.path, this.#message)).message;
-  }
-
-  async answerBytes(client: GrpcClient): Promise<number> {
-    return (await this.answer(client)).length + GRPC_PREFIX_BYTES;
-  }
-
-  /** Writes the request to a file, as the body that h2load sends. */
-  writeBody(file: string): void {
-    const prefix = Buffer.alloc(GRPC_PREFIX_BYTES);
-    prefix.writeUInt32BE(this.#message.length, 1);
-    writeFileSync(file, Buffer.concat([prefix, this.#message]));
-  }
-}
-
-const rangeOne = RepeatedCall.of(KV.method.range, { key: oneKey });
-const rangeSerializable = RepeatedCall.of(KV.method.range, { key: oneKey, serializable: true });
-const put = RepeatedCall.of(KV.method.put, {
+export const rangeOne = RepeatedCall.of(KV.method.range, { key: oneKey });
+export const rangeSerializable = RepeatedCall.of(KV.method.range, { key: oneKey, serializable: true });
+export const put = RepeatedCall.of(KV.method.put, {
   key: utf8.encode("bench/put"),
   value: new Uint8Array(PUT_VALUE_BYTES).fill(0x76),
 });
@@ -87,54 +42,6 @@ export async function compact(client: GrpcClient): Promise<void> {
   // A put first: a revision can be compacted only once, and a round may have written nothing.
   const { header } = await client.unary(KV.method.put, { key: utf8.encode("bench/round") });
   await client.unary(KV.method.compact, { revision: header!.revision, physical: true });
-}
-
-interface CallMeasurement {
-  readonly id: string;
-  readonly title: string;
-  readonly part: Part;
-  readonly call: RepeatedCall;
-  readonly shape: H2loadShape;
-  readonly contenders: readonly Contender[];
-  /** Whether the calls that reach etcd are told for each of the clients'. */
-  readonly countUpstream?: boolean;
-}
-
-/** Range calls that etcd was sent. */
-async function rangesAtEtcd(stage: Stage): Promise<number> {
-  return (await MemberMetrics.read(stage.etcdAddress)).callsStarted("Range");
-}
-
-function callMeasurement(stage: Stage, client: GrpcClient, plan: CallMeasurement): Measurement {
-  const { id, title, part, call, shape, contenders, countUpstream = false } = plan;
-  const bodyFile = stage.folder.file(id);
-  call.writeBody(bodyFile);
-  const load: GrpcLoad = { path: call.path, bodyFiles: [bodyFile], shape };
-  return {
-    id,
-    title,
-    part,
-    operation: "request",
-    contenders,
-    serverPid: stage.etcdPid,
-    firstOperations: FIRST_REQUESTS,
-    async run({ address, answerBytes }, operations) {
-      const minBytes = answerBytes ?? (await call.answerBytes(client));
-      const { requests, elapsedSeconds, clientCpuMicros } = await runH2load(
-        address,
-        load,
-        operations,
-        async () => ({
-          minBytes,
-          maxBytes: answerBytes ?? (await call.answerBytes(client)),
-        }),
-      );
-      return { operations: requests, elapsedSeconds, told: { clientCpuMicros } };
-    },
-    ...(countUpstream ? { upstreamCalls: () => rangesAtEtcd(stage) } : {}),
-    latency: ({ address }, operations) =>
-      measureLatency(address, load, operations, stage.folder.file(`${id}.log`)),
-  };
 }
 
 const KV_CLIENTS = join(import.meta.dir, "programs", "kv-clients.ts");

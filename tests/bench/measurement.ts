@@ -1,14 +1,14 @@
 /**
  * A load that is put on several contenders in turn, so that they can be compared.
  *
- * An operation is a request, a connection, a gigabyte (10^9 bytes), an event delivered to a watch, the creation of a
- * watch, or a heartbeat that keeps a lease alive.
+ * An operation is a request, a connection, a TLS handshake, a gigabyte (10^9 bytes), an event delivered to a watch,
+ * the creation of a watch, or a heartbeat that keeps a lease alive.
  */
 import type { Quantity } from "./figures.ts";
 import type { Latency } from "./h2load-output.ts";
 import type { Part } from "./options.ts";
 
-export type Operation = "request" | "connection" | "GB" | "event" | "watch" | "heartbeat";
+export type Operation = "request" | "connection" | "handshake" | "GB" | "event" | "watch" | "heartbeat";
 
 /** Who is measured: nothing in between, etcd's own proxy, this project's, and what they are held against. */
 export type ContenderName = "direct" | "etcd" | "ours" | "haproxy" | "floor" | "cached floor";

@@ -5,7 +5,7 @@ test("without options everything is measured in five rounds", () => {
   expect(parseOptions([])).toEqual({
     rounds: 5,
     seconds: 2.5,
-    parts: ["kv", "watch", "lease", "gateway", "idle"],
+    parts: ["kv", "watch", "lease", "gateway", "tls", "idle"],
     jsonFile: "bench-results.json",
     strict: false,
   });

@@ -3,8 +3,11 @@
  */
 import { parseArgs } from "node:util";
 
-/** What can be measured apart from the rest: calls, watches and leases through grpc-proxy, the gateway, and what costs without load. */
-export const PARTS = ["kv", "watch", "lease", "gateway", "idle"] as const;
+/**
+ * What can be measured apart from the rest: calls, watches and leases through grpc-proxy, the gateway, TLS, and what
+ * costs without load.
+ */
+export const PARTS = ["kv", "watch", "lease", "gateway", "tls", "idle"] as const;
 export type Part = (typeof PARTS)[number];
 
 export interface BenchOptions {
@@ -20,7 +23,7 @@ export interface BenchOptions {
 export const USAGE = `usage: scripts/bench [options]
   --rounds N     rounds in which everything is measured once (default 5)
   --seconds N    about how long one measurement lasts (default 2.5)
-  --only PART    measure only kv, watch, lease, gateway or idle
+  --only PART    measure only kv, watch, lease, gateway, tls or idle
   --etcd DIR     folder with etcd and etcdctl (default: what scripts/etcd 3.5 prints)
   --json FILE    where the figures go (default bench-results.json)
   --strict       exit with status 1 when a target is missed`;

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { type PipedChild, spawnLogged, spawnPiped } from "../harness/child-process.ts";
 import { LineLog } from "../harness/line-log.ts";
 import { waitFor } from "../harness/wait-for.ts";
+import { hostAndPort } from "./host-and-port.ts";
 
 type Child = Pick<PipedChild, "pid" | "kill" | "exited" | "exitCode">;
 
@@ -28,10 +29,8 @@ export class ProxyProcess implements AsyncDisposable {
 }
 
 async function accepts(address: string): Promise<boolean> {
-  const colon = address.lastIndexOf(":");
   const socket = await Bun.connect({
-    hostname: address.slice(0, colon),
-    port: Number(address.slice(colon + 1)),
+    ...hostAndPort(address),
     socket: { data() {} },
   });
   socket.end();

@@ -26,6 +26,7 @@ interface Scale {
 const scales: Readonly<Record<Operation, Scale>> = {
   request: { rateUnit: "requests/s", rateFactor: 1, cpuUnit: "µs/request", cpuFactor: 1 },
   connection: { rateUnit: "connections/s", rateFactor: 1, cpuUnit: "µs/connection", cpuFactor: 1 },
+  handshake: { rateUnit: "handshakes/s", rateFactor: 1, cpuUnit: "µs/handshake", cpuFactor: 1 },
   event: { rateUnit: "events/s", rateFactor: 1, cpuUnit: "µs/event", cpuFactor: 1 },
   watch: { rateUnit: "watches/s", rateFactor: 1, cpuUnit: "µs/watch", cpuFactor: 1 },
   heartbeat: { rateUnit: "heartbeats/s", rateFactor: 1, cpuUnit: "µs/heartbeat", cpuFactor: 1 },

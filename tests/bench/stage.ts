@@ -11,6 +11,7 @@ import { freePorts } from "../harness/free-ports.ts";
 import { TemporaryFolder } from "../harness/temporary-folder.ts";
 import type { Contender, ContenderName } from "./measurement.ts";
 import { type ProxyProcess, startOwnProgram, startProgram } from "./proxy-process.ts";
+import type { BenchCertificates } from "./tls-load/bench-certificates.ts";
 
 /** One member, so that the figures are those of one etcd process. The quota is not to be met by the puts. */
 const ETCD_FLAGS = ["--quota-backend-bytes=8589934592"];
@@ -30,24 +31,39 @@ export class Stage implements AsyncDisposable {
   readonly folder: TemporaryFolder;
   readonly #started: AsyncDisposableStack;
   readonly #etcd: EtcdCluster;
+  /** What proxies need to reach etcd. */
+  readonly #memberFlags: readonly string[];
   #logs = 0;
 
-  private constructor(started: AsyncDisposableStack, folder: TemporaryFolder, etcd: EtcdCluster) {
+  private constructor(
+    started: AsyncDisposableStack,
+    folder: TemporaryFolder,
+    etcd: EtcdCluster,
+    memberFlags: readonly string[],
+  ) {
     this.#started = started;
     this.folder = folder;
     this.#etcd = etcd;
+    this.#memberFlags = memberFlags;
   }
 
-  /** Starts etcd. */
-  static async start(): Promise<Stage> {
+  /** Starts etcd. @param secured with what etcd serves TLS; plain text without. */
+  static async start(secured?: BenchCertificates): Promise<Stage> {
     await using started = new AsyncDisposableStack();
     const folder = started.use(new TemporaryFolder("bench"));
-    const etcd = started.use(await startEtcdCluster({ members: 1, flags: ETCD_FLAGS }));
-    return new Stage(started.move(), folder, etcd);
+    const tls = secured === undefined ? {} : { tls: { server: secured.server } };
+    const etcd = started.use(await startEtcdCluster({ members: 1, flags: ETCD_FLAGS, ...tls }));
+    return new Stage(started.move(), folder, etcd, secured === undefined ? [] : flagsTowards(secured));
   }
 
   get etcdAddress(): string {
     return this.#etcd.member(0).endpoint;
+  }
+
+  /** What proxies are told: an endpoint without a scheme means plain text. */
+  get #etcdUrl(): string {
+    const { endpoint, url } = this.#etcd.member(0);
+    return url.startsWith("https:") ? url : endpoint;
   }
 
   get etcdPid(): number {
@@ -64,16 +80,18 @@ export class Stage implements AsyncDisposable {
     return { name, address, pid };
   }
 
-  etcdGrpcProxy(): Promise<Program> {
-    return this.#etcdProxy("grpc-proxy", this.etcdAddress, [`--data-dir=${this.folder.file("proxy")}`]);
+  /** @param flags further ones, which mean the same to etcd's proxy and to ours. */
+  etcdGrpcProxy(flags: readonly string[] = []): Promise<Program> {
+    const dataFolder = `--data-dir=${this.folder.file("proxy")}`;
+    return this.#etcdProxy("grpc-proxy", this.#etcdUrl, [dataFolder, ...this.#memberFlags, ...flags]);
   }
 
   etcdGateway(target: string): Promise<Program> {
     return this.#etcdProxy("gateway", target, []);
   }
 
-  ourGrpcProxy(): Promise<Program> {
-    return startGrpcProxy([this.etcdAddress]);
+  ourGrpcProxy(flags: readonly string[] = []): Promise<Program> {
+    return startGrpcProxy([this.#etcdUrl], [...this.#memberFlags, ...flags]);
   }
 
   ourGateway(target: string): Promise<Program> {
@@ -110,6 +128,12 @@ export class Stage implements AsyncDisposable {
     return startOwnProgram("floors/cached.ts", [Buffer.from(answer).toString("hex")]);
   }
 
+  tlsFloor(certificates: BenchCertificates, clientsShow: boolean): Promise<Program> {
+    const { certificateFile, keyFile } = certificates.server;
+    const authority = clientsShow ? [certificates.caFile] : [];
+    return startOwnProgram("floors/tls-accept.ts", [certificateFile, keyFile, ...authority]);
+  }
+
   pipeFloor(target: string): Promise<Program> {
     return startOwnProgram("floors/pipe.ts", [target]);
   }
@@ -138,6 +162,11 @@ export class Stage implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.#started.disposeAsync();
   }
+}
+
+/** etcd's proxy takes an authority only along with a certificate, asked for or not. */
+function flagsTowards({ caFile, client }: BenchCertificates): string[] {
+  return [`--cacert=${caFile}`, `--cert=${client.certificateFile}`, `--key=${client.keyFile}`];
 }
 
 function freeAddress(): string {

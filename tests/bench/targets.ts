@@ -1,7 +1,7 @@
 /**
  * What etcdproxy has to reach, as data: each target is a quantity of ours, or its multiple of another
  * contender's, and a bound. The names are those of the measurements in `kv.ts`, `watch.ts`, `lease.ts`,
- * `gateway.ts` and `idle.ts`.
+ * `gateway.ts`, `tls.ts` and `idle.ts`.
  */
 import type { Quantity } from "./figures.ts";
 import type { ContenderName } from "./measurement.ts";
@@ -164,6 +164,7 @@ export const targets: readonly Target[] = [
     against: "etcd",
     bound: { atMost: 1 },
   },
+  ...tlsTargets(),
   {
     title: "gateway: memory of an idle connection",
     measurement: "idle-gateway",
@@ -229,4 +230,29 @@ function watchTargets(): Target[] {
       bound: { atMost: 2 },
     },
   ];
+}
+
+/**
+ * Of TLS: level with etcd's grpc-proxy for a second of CPU, so that no operation takes more of it. Rates are not bound:
+ * the load program, whose side of a handshake costs more, fills its core first.
+ */
+function tlsTargets(): Target[] {
+  const loads: readonly (readonly [measurement: string, operation: string])[] = [
+    ["tls-handshakes", "a handshake"],
+    ["tls-handshakes-mutual", "a handshake with client certificates"],
+    ["tls-range-serializable", "a serializable read"],
+    ["tls-range-one", "a read"],
+    ["tls-put", "a put"],
+    ["tls-large", "large answers"],
+    ["tls-members-range-one", "a read over TLS to etcd"],
+    ["tls-members-put", "a put over TLS to etcd"],
+    ["tls-members-large", "large answers over TLS to etcd"],
+  ];
+  return loads.map(([measurement, operation]) => ({
+    title: `TLS: CPU of ${operation}, to etcd's grpc-proxy`,
+    measurement,
+    quantity: "proxyCpuMicros",
+    against: "etcd",
+    bound: { atMost: 1 },
+  }));
 }

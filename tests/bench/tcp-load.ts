@@ -4,17 +4,12 @@
  * Runs in the process of the benchmark, which does nothing else meanwhile.
  */
 import { latencyOf } from "./h2load-output.ts";
+import { hostAndPort } from "./host-and-port.ts";
 import type { LoadResult } from "./measurement.ts";
 import { ANSWER_BYTES, BLOCK, orderBytes } from "./tcp-order.ts";
 
 const CONNECTIONS_AT_ONCE = 8;
 const BYTES_PER_GB = 1e9;
-
-/** `host:port` in its parts. */
-function hostAndPort(address: string): { hostname: string; port: number } {
-  const colon = address.lastIndexOf(":");
-  return { hostname: address.slice(0, colon), port: Number(address.slice(colon + 1)) };
-}
 
 function lost(address: string): Error {
   return new Error(`the connection to ${address} ended before all was there`);

@@ -8,6 +8,7 @@
 import { HpackDecoder } from "../../../src/hpack/decoder.ts";
 import type { HeaderField } from "../../../src/hpack/header-field.ts";
 import { CLIENT_PREFACE, connectionCredit, Flag, frame, FrameType, settings } from "../floors/frames.ts";
+import { hostAndPort } from "../host-and-port.ts";
 import { FRAME_HEADER_BYTES, FrameCutter } from "./frame-cutter.ts";
 
 /** RST_STREAM and WINDOW_UPDATE tell of one stream; the others are in `FrameType`. */
@@ -58,10 +59,8 @@ export class BareConnection {
   /** Connects to `host:port`. The handler hears nothing before the promise is resolved. */
   static async open(address: string, handler: FrameHandler): Promise<BareConnection> {
     const connection = new BareConnection(address, handler);
-    const colon = address.lastIndexOf(":");
     connection.#socket = await Bun.connect({
-      hostname: address.slice(0, colon),
-      port: Number(address.slice(colon + 1)),
+      ...hostAndPort(address),
       socket: {
         data: (_socket, chunk) => connection.#push(chunk),
         drain: () => connection.#drain(),
