@@ -29,7 +29,8 @@ export async function loadRevocationList(
 ): Promise<RevocationList> {
   const x509 = await x509Library();
   const lists = listsIn(x509, file);
-  const revoked = new Set<string>();
+  /** Serial numbers, by their issuer. */
+  const revoked = new Map<string, Set<string>>();
   const unknownIssuers: string[] = [];
   let nextUpdateMs: number | null = null;
   for (const list of lists) {
@@ -43,15 +44,22 @@ export async function loadRevocationList(
         `the list of ${list.issuer} is not signed by that authority of --trusted-ca-file`,
       );
     const issuer = derHex(list.issuerName);
-    for (const entry of list.entries) revoked.add(`${issuer} ${canonicalSerial(entry.serialNumber)}`);
+    const serials = revoked.get(issuer) ?? new Set<string>();
+    revoked.set(issuer, serials);
+    for (const entry of list.entries) serials.add(canonicalSerial(entry.serialNumber));
     const endsMs = list.nextUpdate?.getTime() ?? null;
     if (endsMs !== null && (nextUpdateMs === null || endsMs < nextUpdateMs)) nextUpdateMs = endsMs;
   }
   return {
     nextUpdateMs,
     unknownIssuers,
-    has: (certificate) =>
-      revoked.has(`${nameOf(x509, certificate, "issuerName")} ${canonicalSerial(certificate.serialNumber)}`),
+    has(certificate) {
+      // Every handshake asks. The number is at hand; the issuer's name takes as long as the rest of the handshake.
+      const serial = canonicalSerial(certificate.serialNumber);
+      for (const [issuer, serials] of revoked)
+        if (serials.has(serial) && nameOf(x509, certificate, "issuerName") === issuer) return true;
+      return false;
+    },
   };
 }
 
