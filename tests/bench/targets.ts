@@ -240,6 +240,7 @@ function tlsTargets(): Target[] {
   const loads: readonly (readonly [measurement: string, operation: string])[] = [
     ["tls-handshakes", "a handshake"],
     ["tls-handshakes-mutual", "a handshake with client certificates"],
+    ["tls-handshakes-revocations", "a handshake with client certificates and a revocation list"],
     ["tls-range-serializable", "a serializable read"],
     ["tls-range-one", "a read"],
     ["tls-put", "a put"],

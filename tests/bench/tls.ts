@@ -78,10 +78,12 @@ async function fromClients(
   client: GrpcClient,
   certificates: BenchCertificates,
 ): Promise<Measurement[]> {
-  const { server, caFile } = certificates;
+  const { server, caFile, revocationFile } = certificates;
   const served = [`--cert-file=${server.certificateFile}`, `--key-file=${server.keyFile}`];
   const proxies = await proxiesWith(stage, served);
-  const mutualProxies = await proxiesWith(stage, [...served, `--trusted-ca-file=${caFile}`]);
+  const mutual = [...served, `--trusted-ca-file=${caFile}`];
+  const mutualProxies = await proxiesWith(stage, mutual);
+  const revokingProxies = await proxiesWith(stage, [...mutual, `--client-crl-file=${revocationFile}`]);
   const floor = await stage.contender("floor", stage.tlsFloor(certificates, false));
   const mutualFloor = await stage.contender("floor", stage.tlsFloor(certificates, true));
   const calls = { part: "tls", shape: FULL_LOAD, contenders: proxies, tls: true } as const;
@@ -96,6 +98,12 @@ async function fromClients(
       id: "tls-handshakes-mutual",
       title: "grpc-proxy: TLS 1.3 handshakes with client certificates",
       contenders: [...mutualProxies, mutualFloor],
+      clientsShow: true,
+    }),
+    handshakeMeasurement(stage, certificates, {
+      id: "tls-handshakes-revocations",
+      title: "grpc-proxy: TLS 1.3 handshakes with client certificates and a revocation list",
+      contenders: revokingProxies,
       clientsShow: true,
     }),
     callMeasurement(stage, client, {
