@@ -36,6 +36,13 @@ test("the calls that reach etcd are told for one of the clients'", () => {
   expect(cell(figures, "at etcd/request")).toBe("0.13");
 });
 
+test("handshakes are told by the second, and by the processor time of one", () => {
+  const figures = figuresOf("ours", { operationsPerSecond: 1900, proxyCpuMicros: 210 });
+  const [, heads, , row] = measurementTable({ ...reads, part: "tls", operation: "handshake" }, figures);
+  expect(heads).toMatch(/handshakes\/s .*proxy µs\/handshake/);
+  expect(row).toMatch(/^ours +1 900 +210 /);
+});
+
 test("a count that has no unit is told without one", () => {
   const target: Target = {
     title: "streams",
