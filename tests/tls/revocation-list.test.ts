@@ -68,8 +68,8 @@ describe("a revocation list", () => {
     const impostor = await CertificateAuthority.create(new TemporaryFolder("impostor"), "authority");
     const path = await impostor.revocationList("forged", [good]);
     const refusal = load(path, authority);
-    expect(refusal).rejects.toBeInstanceOf(TlsFileError);
-    expect(refusal).rejects.toThrow(
+    await expect(refusal).rejects.toBeInstanceOf(TlsFileError);
+    await expect(refusal).rejects.toThrow(
       `--client-crl-file ${path}: the list of CN=authority is not signed by that authority of --trusted-ca-file`,
     );
   });
@@ -79,13 +79,13 @@ describe("a revocation list", () => {
     async (text) => {
       const path = folder.file("junk.crl");
       writeFileSync(path, text);
-      expect(load(path, authority)).rejects.toThrow(
+      await expect(load(path, authority)).rejects.toThrow(
         `--client-crl-file ${path}: this holds no certificate revocation list, neither in PEM form nor in DER`,
       );
     },
   );
 
-  test("is not a certificate", () => {
-    expect(load(good.certificateFile, authority)).rejects.toThrow("no certificate revocation list");
+  test("is not a certificate", async () => {
+    await expect(load(good.certificateFile, authority)).rejects.toThrow("no certificate revocation list");
   });
 });

@@ -76,10 +76,10 @@ describe("the certificate that the proxy makes for itself", () => {
     leafIn(chosen);
   });
 
-  test("that cannot be kept is told with the folder", () => {
+  test("that cannot be kept is told with the folder", async () => {
     const chosen = options();
     writeFileSync(chosen.folder.replace("/fixtures/proxy", "/fixtures"), "in the way");
-    expect(ensureSelfSigned(chosen, Date.now())).rejects.toThrow(
+    await expect(ensureSelfSigned(chosen, Date.now())).rejects.toThrow(
       `--data-dir ${chosen.folder}: cannot keep the generated certificate: `,
     );
   });

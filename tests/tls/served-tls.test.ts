@@ -107,7 +107,7 @@ describe("what clients are served with", () => {
     tls.watch(() => heard++);
     const next = await authority.server("next");
     writeFileSync(files.certificateFile, next.certificatePem);
-    expect(tls.load()).rejects.toThrow("this is not the private key of the certificate");
+    await expect(tls.load()).rejects.toThrow("this is not the private key of the certificate");
     expect([heard, tls.credentials.key]).toEqual([0, readFileSync(server.keyFile, "utf8")]);
     writeFileSync(files.keyFile, next.keyPem);
     await tls.load();
@@ -156,7 +156,7 @@ describe("what members are shown", () => {
     const named = await authority.client("next named", { commonName: "root" });
     writeFileSync(files.certificateFile, named.certificatePem);
     writeFileSync(files.keyFile, named.keyPem);
-    expect(tls.load()).rejects.toThrow("CommonName");
+    await expect(tls.load()).rejects.toThrow("CommonName");
     expect(tls.forDial("a.example.com").context).toBe(before);
     expect(tls.forRequest().key).toBe(client.keyPem);
   });
