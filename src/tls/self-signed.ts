@@ -9,7 +9,6 @@ import { join } from "node:path";
 import { isIpLiteral } from "../net/address.ts";
 import { expiryMs, loadKeyPair } from "./certificates.ts";
 import { type TlsFile, TlsFileError } from "./tls-file.ts";
-import { x509Library } from "./x509.ts";
 
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 const YEAR_MS = 365 * 24 * 60 * 60 * 1000;
@@ -76,7 +75,9 @@ async function makeSelfSigned(
   { hostnames, validityYears }: SelfSignedOptions,
   nowMs: number,
 ): Promise<{ certificate: string; key: string }> {
-  const x509 = await x509Library();
+  // Loaded here, since most proxies make no certificate; its dependencies look for the polyfill while they are loaded.
+  await import("reflect-metadata");
+  const x509 = await import("@peculiar/x509");
   const keys = await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
   const names = [
     ...new Set([...hostnames.filter((name) => name !== ""), "localhost", "127.0.0.1", "::1", machineName()]),

@@ -123,7 +123,7 @@ async function read(options: ServedTlsOptions): Promise<Loaded> {
   const files = filesOf(options);
   const pair = loadKeyPair(files.certificate, files.key);
   const given = trustedCa === null ? [] : loadCertificates(trustedCa);
-  const revocations = revocationList === null ? null : await loadRevocationList(revocationList, given);
+  const revocations = revocationList === null ? null : loadRevocationList(revocationList, given);
   const authorities = given.filter((authority) => revocations?.has(authority) !== true);
   if (trustedCa !== null && authorities.length === 0)
     throw new TlsFileError(
@@ -149,10 +149,8 @@ async function read(options: ServedTlsOptions): Promise<Loaded> {
 
 function warnOfRevocations(file: TlsFile | null, list: RevocationList | null, log: Logger): void {
   if (file === null || list === null) return;
-  for (const issuer of list.unknownIssuers)
-    log.warn(
-      `${file.flag} ${file.path}: the list of ${issuer} is of no authority in --trusted-ca-file: its signature is not checked`,
-    );
+  for (const why of list.unchecked)
+    log.warn(`${file.flag} ${file.path}: ${why}: its signature is not checked`);
   if (list.nextUpdateMs !== null && list.nextUpdateMs < Date.now()) {
     const since = new Date(list.nextUpdateMs).toISOString();
     log.warn(
