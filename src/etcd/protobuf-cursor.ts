@@ -12,6 +12,9 @@ export class MalformedMessage extends Error {
 
 const TAG_MAX = 0xffff_ffff;
 const TAG_MIN = 1 << 3;
+const START_GROUP = 3;
+const END_GROUP = 4;
+const GROUPS_DEPTH_MAX = 64;
 
 export class ProtobufCursor {
   at = 0;
@@ -45,6 +48,16 @@ export class ProtobufCursor {
     return this.#longInt64(bytes, end);
   }
 
+  /** Reads a varint as an int32 or an enum: by its low 32 bits, whatever stands above them. */
+  int32(bytes: Uint8Array, end: number): number {
+    const start = this.at;
+    const value = this.int64(bytes, end);
+    if (Number.isSafeInteger(value)) return value | 0;
+    let low = 0;
+    for (let at = start, shift = 0; shift < 32; at++, shift += 7) low |= (bytes[at]! & 0x7f) << shift;
+    return low;
+  }
+
   /** Skips the value of the field with this tag. */
   skip(bytes: Uint8Array, tag: number, end: number): void {
     switch (tag & 7) {
@@ -57,12 +70,31 @@ export class ProtobufCursor {
       case 2:
         this.at = this.payloadEnd(bytes, end);
         return;
+      case START_GROUP:
+        this.#skipGroup(bytes, tag, end);
+        return;
       case 5:
         this.#skipFixed(4, end);
         return;
       default:
-        // Groups, 3 and 4: proto3 has none.
+        // The end of a group that has not begun, or nothing that protobuf knows.
         throw new MalformedMessage(`a field has the wire type ${tag & 7}`);
+    }
+  }
+
+  /** No message of etcd's has a group; what is unknown may be one, and etcd passes over it. */
+  #skipGroup(bytes: Uint8Array, tag: number, end: number): void {
+    const open = [tag >>> 3];
+    while (open.length > 0) {
+      const inner = this.tag(bytes, end);
+      const wireType = inner & 7;
+      if (wireType === END_GROUP) {
+        if (open.pop() !== inner >>> 3)
+          throw new MalformedMessage("a group ends that is not the innermost one");
+      } else if (wireType !== START_GROUP) this.skip(bytes, inner, end);
+      else if (open.push(inner >>> 3) > GROUPS_DEPTH_MAX) {
+        throw new MalformedMessage(`groups lie more than ${GROUPS_DEPTH_MAX} deep`);
+      }
     }
   }
 

@@ -150,7 +150,7 @@ function readEvent(cursor: ProtobufCursor, bytes: Uint8Array, end: number): Watc
       else if (prevKvEnd !== fieldStart) throw new MalformedMessage("an event has prev_kv in two places");
       prevKvEnd = cursor.payloadEnd(bytes, end);
       cursor.at = prevKvEnd;
-    } else if (tag === EVENT_TYPE) isDelete = cursor.int64(bytes, end) === TYPE_DELETE;
+    } else if (tag === EVENT_TYPE) isDelete = cursor.int32(bytes, end) === TYPE_DELETE;
     else cursor.skip(bytes, tag, end);
   }
   return { start, end, revision, isDelete, keyStart, keyEnd, prevKvStart, prevKvEnd };

@@ -138,7 +138,7 @@ describe("a malformed request", () => {
     ["a key that is cut short", [0x0a, 5, 0x6b]],
     ["a tag that is cut short", [0x8a]],
     ["a flag without a value", [0x38]],
-    ["a group", [0x0b, 0x0c]],
+    ["a group that another one ends", [0x7b, 0x84, 0x01]],
     ["the field number 0", [0x02, 0]],
     ["a number of more than ten bytes", [0x20, ...Array<number>(11).fill(0x80)]],
   ])("throws: %s", (_, message) => {

@@ -64,10 +64,8 @@ export function readClientRequest(bytes: Uint8Array, start: number, end: number)
     const tag = cursor.tag(bytes, end);
     if (tag === CREATE_REQUEST) request = readCreate(bytes, cursor.payloadEnd(bytes, end));
     else if (tag === CANCEL_REQUEST) request = readCancel(bytes, cursor.payloadEnd(bytes, end));
-    else {
-      cursor.skip(bytes, tag, end);
-      if (tag === PROGRESS_REQUEST) request = PROGRESS;
-    }
+    else if (tag === PROGRESS_REQUEST) request = readProgress(bytes, cursor.payloadEnd(bytes, end));
+    else cursor.skip(bytes, tag, end);
   }
   return request;
 }
@@ -110,7 +108,7 @@ function readCreate(bytes: Uint8Array, end: number): CreateRequest {
       case CREATE_FILTERS_PACKED: {
         const filtersEnd = tag === CREATE_FILTER ? cursor.at + 1 : cursor.payloadEnd(bytes, end);
         while (cursor.at < filtersEnd) {
-          const filter = cursor.int64(bytes, end);
+          const filter = cursor.int32(bytes, end);
           if (filter === FILTER_NOPUT) noPut = true;
           else if (filter === FILTER_NODELETE) noDelete = true;
         }
@@ -139,6 +137,12 @@ function readCancel(bytes: Uint8Array, end: number): CancelRequest {
     else cursor.skip(bytes, tag, end);
   }
   return { kind: "cancel", watchId };
+}
+
+/** It has no fields yet: those of a newer client are passed over. */
+function readProgress(bytes: Uint8Array, end: number): ClientRequest {
+  while (cursor.at < end) cursor.skip(bytes, cursor.tag(bytes, end), end);
+  return PROGRESS;
 }
 
 function readBytes(bytes: Uint8Array, end: number): Uint8Array {

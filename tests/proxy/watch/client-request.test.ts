@@ -177,6 +177,20 @@ describe("a client's request", () => {
     expect(read(written)).toMatchObject({ options: { noPut: true, noDelete: true } });
   });
 
+  test("has a filter by its low 32 bits, as an enum is read", () => {
+    // 2^32 and 2^63 + 1: 0 and 1 to etcd.
+    const high = [0x80, 0x80, 0x80, 0x80, 0x10, 0x81, ...Array<number>(8).fill(0x80), 0x01];
+    expect(read(Buffer.from([0x0a, 0x11, 0x2a, 0x0f, ...high]))).toMatchObject({
+      options: { noPut: true, noDelete: true },
+    });
+  });
+
+  test("passes over groups that it does not know", () => {
+    const created = encoded({ requestUnion: { case: "createRequest", value: { prevKv: true } } });
+    const group = Buffer.from([0x7b, 0x08, 0x01, 0x7b, 0x7c, 0x7c]);
+    expect(read(Buffer.concat([group, created, group]))).toEqual(read(created));
+  });
+
   test("passes over filters that it does not know", () => {
     expect(read(Buffer.from([0x0a, 0x04, 0x2a, 0x02, 0x02, 0x07]))).toMatchObject({
       options: { noPut: false, noDelete: false },
@@ -198,7 +212,8 @@ describe("a request that is cut short", () => {
 describe("garbage", () => {
   test.each([
     ["a field of number 0", [0x00]],
-    ["a group", [0x0b]],
+    ["a group without an end", [0x0b]],
+    ["a progress request that is none", [0x1a, 0x01, 0x08]],
     ["a create request longer than the message", [0x0a, 0x05, 0x0a, 0x00]],
     ["a key longer than its request", [0x0a, 0x02, 0x0a, 0x05, 1, 2, 3, 4, 5]],
     ["packed filters longer than their request", [0x0a, 0x02, 0x2a, 0x05, 0, 0, 0, 0, 0]],
