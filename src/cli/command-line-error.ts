@@ -2,8 +2,12 @@
  * What is wrong with a command line, or with what it asks for, as the one line that the operator reads on stderr.
  * Stands between everything that judges the operator's words and the process's exit.
  *
- * Invariant: `line` is a single line, names the flag, value, command or file it is about, and says what to do.
+ * Invariant: `line` is a single line without control characters, which a terminal could obey; it names the flag, value,
+ * command or file it is about, and says what to do.
  */
+
+/** Control characters, and the separators that end a line for some readers. */
+const UNPRINTABLE = /[\p{Cc}\u2028\u2029]/gu;
 
 /** Ends the process with exit status 1 after `line` was written to stderr. No stack trace is shown. */
 export class CommandLineError extends Error {
@@ -12,8 +16,13 @@ export class CommandLineError extends Error {
   constructor(line: string) {
     super(line);
     this.name = "CommandLineError";
-    this.line = line.replaceAll(/\s*[\r\n]+\s*/g, " ");
+    this.line = line.replaceAll(/\s*[\r\n]+\s*/g, " ").replaceAll(UNPRINTABLE, escaped);
   }
+}
+
+/** As JSON writes it. */
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }
 
 /** A mistake in how the program was called, as `etcdproxy: <text>`. */
