@@ -35,7 +35,7 @@ const checks: readonly (readonly [name: string, command: readonly string[]])[] =
 ];
 
 /** Groups that need processes and time come last, in this order; the others before them, by name. */
-const lateGroups = ["harness", "smoke", "e2e", "faults"];
+const lateGroups = ["harness", "smoke", "e2e", "fuzz", "faults"];
 /** What is run again with each other etcd. */
 const groupsForOtherEtcds = { quick: ["smoke"], all: ["smoke", "e2e"] };
 

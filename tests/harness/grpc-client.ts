@@ -173,6 +173,20 @@ export class GrpcClient implements Disposable {
       grpcOptions(options),
     );
   }
+
+  /** Opens a bidirectional call of raw message bytes. */
+  bidirectionalBytes(
+    path: string,
+    options: CallOptions = {},
+  ): grpc.ClientDuplexStream<Uint8Array, Uint8Array> {
+    return this.#client.makeBidiStreamRequest<Uint8Array, Uint8Array>(
+      path,
+      (bytes) => Buffer.from(bytes),
+      (bytes) => new Uint8Array(bytes),
+      metadataOf(options),
+      grpcOptions(options),
+    );
+  }
 }
 
 /** The `:path` of a method. */
