@@ -6,6 +6,9 @@ import type { CallHead } from "../grpc/call-head.ts";
 
 const BEARER = "Bearer ";
 
+/** All metadata by which a member may answer two callers differently, and so what a call for several carries. */
+export const SHARED_METADATA: ReadonlySet<string> = new Set(["token", "authorization", "hasleader"]);
+
 /** `token`, else `authorization` without its scheme; "" for a caller without a credential. */
 export function identityOf(head: CallHead): string {
   const token = head.value("token");

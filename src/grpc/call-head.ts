@@ -46,9 +46,9 @@ export class CallHead {
     return this.metadata.find((field) => field.name === name)?.value;
   }
 
-  /** Its messages may be compressed, and so may the answer's. */
+  /** Its messages may be compressed, and so may the answer's: of several fields members take the last. */
   get mayBeCompressed(): boolean {
-    return (this.value("grpc-encoding") ?? "identity") !== "identity";
+    return this.metadata.some(({ name, value }) => name === "grpc-encoding" && value !== "identity");
   }
 
   /** The request section for a member. `timeoutMs` is what is left of the deadline, `Infinity` for none. */
@@ -70,14 +70,26 @@ export class CallHead {
   }
 
   /**
-   * The request section for a member of a call whose answer is for several callers: without a deadline, and without
-   * leave to compress, which not all of them may have given.
+   * The request section for a member of a call whose answer is for several callers: of the caller's metadata only the first
+   * field of each name in `shared`, always the same names. Whatever else he sends is his own: his deadline, leave to compress
+   * which not all of them may have given, and fields that make a member refuse the call.
    */
-  sharedUpstreamFields(authority: string): readonly HeaderField[] {
+  sharedUpstreamFields(authority: string, shared: ReadonlySet<string>): readonly HeaderField[] {
     if (authority !== this.#sharedAuthority) {
       this.#sharedAuthority = authority;
-      const fields = this.upstreamFields(authority, Number.POSITIVE_INFINITY);
-      this.#sharedFields = fields.filter(({ name }) => name !== "grpc-accept-encoding");
+      const first = new Map<string, HeaderField>();
+      for (const field of this.metadata) {
+        if (shared.has(field.name) && !first.has(field.name)) first.set(field.name, field);
+      }
+      this.#sharedFields = [
+        METHOD_POST,
+        SCHEME_HTTP,
+        headerField(":path", this.path),
+        headerField(":authority", authority),
+        CONTENT_TYPE_GRPC,
+        TE_TRAILERS,
+        ...first.values(),
+      ];
     }
     return this.#sharedFields;
   }
@@ -85,6 +97,7 @@ export class CallHead {
 
 const METHOD_POST = headerField(":method", "POST");
 const SCHEME_HTTP = headerField(":scheme", "http");
+const CONTENT_TYPE_GRPC = headerField("content-type", "application/grpc");
 const TE_TRAILERS = headerField("te", "trailers");
 
 /** True for the content types of gRPC over HTTP/2: `application/grpc`, with `+` and a codec or without. */

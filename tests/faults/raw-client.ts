@@ -162,20 +162,22 @@ export class RawClient implements Disposable {
     return socket.data;
   }
 
-  /** Opens a call and sends its first message; `halfClose` it unless more shall come. */
+  /** Opens a call and sends its first message; `halfClose` it unless more shall come. `metadata` goes as it is. */
   call<Input extends DescMessage>(
     method: DescMethod & { readonly input: Input },
     request: MessageInitShape<Input>,
     take: TakePiece = () => true,
+    metadata: readonly (readonly [name: string, value: string])[] = [],
   ): RawCall {
-    const fields = [
+    const fields: readonly (readonly [name: string, value: string])[] = [
       [":method", "POST"],
       [":scheme", "http"],
       [":path", methodPath(method)],
       [":authority", this.#authority],
       ["content-type", "application/grpc"],
       ["te", "trailers"],
-    ] as const;
+      ...metadata,
+    ];
     const message = framed(toBinary(method.input, create(method.input, request)));
     return new RawCall(
       this.connection,

@@ -42,6 +42,41 @@ describe("a call's head", () => {
     );
   });
 
+  test("may be compressed when any of its fields says so, since a member takes the last", () => {
+    const encodings = (...values: string[]): boolean =>
+      head(...values.map((value) => ["grpc-encoding", value] as const)).mayBeCompressed;
+    expect([encodings(), encodings("identity"), encodings("identity", "identity")]).toEqual([
+      false,
+      false,
+      false,
+    ]);
+    expect([encodings("gzip"), encodings("identity", "gzip"), encodings("gzip", "identity")]).toEqual([
+      true,
+      true,
+      true,
+    ]);
+  });
+
+  test("for several callers has the first field of each shared name, and nothing else of its caller's", () => {
+    const call = head(
+      ["content-type", "application/grpc+odd"],
+      ["a-bin", "!"],
+      ["token", "t.1"],
+      ["token", "t.2"],
+      ["grpc-timeout", "1S"],
+      ["grpc-accept-encoding", "gzip"],
+      ["grpc-encoding", "identity"],
+      ["hasleader", "true"],
+    );
+    const fields = call.sharedUpstreamFields("10.0.0.1:2379", new Set(["token", "hasleader"]));
+    expect(fields.map(({ name, value }) => `${name}=${value}`)).toEqual([
+      ...sent(head()),
+      "token=t.1",
+      "hasleader=true",
+    ]);
+    expect(call.sharedUpstreamFields("10.0.0.1:2379", new Set(["token", "hasleader"]))).toBe(fields);
+  });
+
   test("is one and the same section for every call without a deadline to one member", () => {
     const call = head(["token", "t.1"]);
     const first = call.upstreamFields("a:1", Number.POSITIVE_INFINITY);

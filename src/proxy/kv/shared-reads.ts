@@ -6,6 +6,7 @@
  * who ask until then share it. With several of them it waits for the end of a turn in which nobody joins. One that hangs, or whose endpoint was left, holds up nobody for long.
  */
 import type { Clock } from "../../base/clock.ts";
+import { SHARED_METADATA } from "../../etcd/identity.ts";
 import type { Channel } from "../../grpc/channel.ts";
 import type { Upstream } from "../../grpc/upstream.ts";
 import type { Answer } from "./answer.ts";
@@ -171,7 +172,10 @@ export class SharedReads implements SharedReadOwner {
     const { head, deadlineMs } = read.readers[0]!.call;
     const { name } = upstream.endpoint;
     const leftMs = deadlineMs - read.sentAtMs;
-    read.send(upstream, coalescing ? head.sharedUpstreamFields(name) : head.upstreamFields(name, leftMs));
+    const fields = coalescing
+      ? head.sharedUpstreamFields(name, SHARED_METADATA)
+      : head.upstreamFields(name, leftMs);
+    read.send(upstream, fields);
   }
 
   /** A read for `readers`, of whom there is at least one. */

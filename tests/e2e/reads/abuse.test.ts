@@ -5,7 +5,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { ClientOptions } from "@grpc/grpc-js";
 import { KV } from "../../../src/gen/etcdserverpb/kv_pb.ts";
-import { waitFor } from "../../harness/wait-for.ts";
+import { RawClient } from "../../faults/raw-client.ts";
+import { waitFor, withDeadline } from "../../harness/wait-for.ts";
 import { Accounts } from "../watch/accounts.ts";
 import {
   type KeyRange,
@@ -207,6 +208,31 @@ describe("clients who do not wait for their answers have one read in flight at t
     gate.pass();
     expect(await clients[0]!.get(key)).toBeUndefined();
     expect(gate.inFlightMax(key)).toBe(1);
+  });
+});
+
+describe("a caller whose metadata makes members refuse a call", () => {
+  // Newer members want base64 in -bin fields; older ones know no gzip, and of several encodings take the last.
+  const NO_BASE64 = [["a-bin", "!"]] as const;
+  const TWO_ENCODINGS = [
+    ["grpc-encoding", "identity"],
+    ["grpc-encoding", "gzip"],
+  ] as const;
+
+  test.each([
+    ["a -bin field that is no base64", NO_BASE64],
+    ["two encodings", TWO_ENCODINGS],
+  ])("does not spoil the read of whoever asks the same with him: %s", async (_, metadata) => {
+    await using direct = await fixture.proxied();
+    using raw = await RawClient.connect(direct.proxy.address);
+    // Both in one write, so that they may share, the hostile one first.
+    const calls = [metadata, []].map((fields) => {
+      const call = raw.call(KV.method.range, { key: keyBytes("abuse/spoilt") }, () => true, fields);
+      call.halfClose();
+      return call;
+    });
+    expect(await withDeadline(calls[1]!.status, () => "the honest answer")).toEqual({ code: 0, message: "" });
+    await withDeadline(calls[0]!.status, () => "the hostile caller's answer");
   });
 });
 

@@ -59,14 +59,22 @@ const hasAll = ({ payload, status, violations }: ReadClient): boolean =>
   status?.code === 0 && violations.length === 0 && Buffer.from(LARGE).equals(payload);
 
 describe("on the wire", () => {
-  test("a shared read carries its caller's metadata, and none of his deadline", async () => {
+  test("a shared read carries its caller's credential, and nothing else of his", async () => {
     using member = new StandInMember();
     using scene = new WireScene([member]);
-    const fields = [headerField("grpc-timeout", "5S"), headerField("grpc-accept-encoding", "gzip")];
+    // A member refuses a call whose -bin field is no base64: that is for nobody else to hear.
+    const fields = [
+      headerField("grpc-timeout", "5S"),
+      headerField("grpc-accept-encoding", "gzip"),
+      headerField("a-bin", "!"),
+      headerField("content-type", "application/grpc+odd"),
+    ];
     const clients = [scene.range("k", { token: "ann", fields }), scene.range("k", { token: "ann" })];
     const call = await member.call(0);
     expect(call.field("token")).toBe("ann");
-    expect([call.field("grpc-timeout"), call.field("grpc-accept-encoding")]).toEqual([undefined, undefined]);
+    for (const name of ["grpc-timeout", "grpc-accept-encoding", "a-bin"])
+      expect(call.field(name)).toBeUndefined();
+    expect(call.field("content-type")).toBe("application/grpc");
     answerWith(call, rangeAnswer(5));
     for (const client of clients) await done(client);
     expect(clients.map(({ status }) => status?.code)).toEqual([0, 0]);

@@ -102,7 +102,7 @@ describe("reads that ask the same", () => {
     ]);
   });
 
-  test("go to the member without anybody's deadline, and without leave to compress", () => {
+  test("go to the member without anybody's deadline, leave to compress, or fields of his own", () => {
     const scene = new KvScene();
     const fields = [
       headerField("grpc-timeout", "10S"),
@@ -114,7 +114,7 @@ describe("reads that ask the same", () => {
     const call = scene.channel.call(0);
     expect(call.field("grpc-timeout")).toBeUndefined();
     expect(call.field("grpc-accept-encoding")).toBeUndefined();
-    expect(call.field("user-agent")).toBe("clientv3");
+    expect(call.field("user-agent")).toBeUndefined();
     expect(call.requestEnded).toBe(true);
     expect(call.request).toEqual(Buffer.from(rangeRequest("k")));
   });
