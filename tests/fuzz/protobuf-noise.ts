@@ -140,7 +140,7 @@ export interface Judgement {
   readonly valid: boolean;
   /**
    * Readers disagree about it: a field of a oneof comes twice in a row, which some join; a known field is of another wire
-   * type, which some pass over; a tag has more bytes or bits than it needs; a group ends under another number, or
+   * type, which some pass over; a tag has more bytes or bits than it needs, a number more than 64 bits; a group ends under another number, or
    * has tags of no number; a text is no UTF-8.
    */
   readonly disputed: boolean;
@@ -255,6 +255,7 @@ class StrictReader {
       if (this.#at >= end) return null;
       const next = this.#bytes[this.#at++]!;
       value |= BigInt(next & 0x7f) << BigInt(7 * byte);
+      if (byte === VARINT_BYTES_MAX - 1 && next > 1) this.disputed = true;
       if (next < 0x80) return BigInt.asUintN(64, value);
     }
     return null;
