@@ -80,6 +80,8 @@ class End<C extends Connection> {
   readonly budget = new BufferBudget(1_000_000);
   readonly connection: C;
   readonly #role: "client" | "server";
+  /** DATA bytes that were given to each stream to send. */
+  readonly #answered = new Map<number, number>();
   #ends = 0;
 
   constructor(role: "client" | "server", make: (end: End<C>) => C) {
@@ -103,7 +105,11 @@ class End<C extends Connection> {
   finish(): { told: readonly string[]; output: string } {
     this.connection.transportClosed("connection closed");
     const output = this.connection.outbound.output.toBytes();
-    judgeOutput(this.#role, output);
+    const ended = judgeOutput(this.#role, output);
+    if (this.#role === "server") {
+      // What was ended in good order is whole: none of its answer is missing in front of the end.
+      for (const [id, dataBytes] of ended) expect([id, dataBytes]).toEqual([id, this.#answered.get(id) ?? 0]);
+    }
     const { heldBytes, retainedBytes, streams } = this.connection;
     expect({
       heldBytes,
@@ -136,6 +142,8 @@ class End<C extends Connection> {
       onData: (bytes, start, end, endStream) => {
         note(`data ${Buffer.from(bytes.subarray(start, end)).toString("hex")} ${endStream}`);
         if (held) return;
+        const { id } = stream();
+        this.#answered.set(id, (this.#answered.get(id) ?? 0) + end - start);
         stream().sendData(bytes, start, end, false);
         stream().consume(end - start);
         if (endStream) answerEnd();

@@ -10,7 +10,19 @@ import { fuzz } from "./fuzz.ts";
 import { garbage, mutated } from "./mutation.ts";
 import { PlainHpackDecoder, PlainHpackError } from "./plain-hpack.ts";
 
-const NAMES = ["a", "b", "grpc-timeout", "token", "authorization", "x-long-name-".repeat(9), ":path", "te"];
+const NAMES = [
+  "a",
+  "b",
+  "a",
+  "b",
+  "c",
+  "grpc-timeout",
+  "token",
+  "authorization",
+  "x-long-name-".repeat(9),
+  ":path",
+  "te",
+];
 const VALUES = ["", "1", "2", "GET", "v".repeat(300), "/etcdserverpb.KV/Range", "\u00ff\u0000\u0080"];
 /** A literal takes at most two strings, three integers of six octets, and a size update or two come before. */
 const OVERHEAD_BYTES = 18;
@@ -41,7 +53,7 @@ function outcome(decode: () => readonly HeaderField[]): readonly HeaderField[] |
 
 describe("the HPACK decoder", () => {
   fuzz("reads blocks, whole, damaged or made of noise, as the RFC says", { inputs: 700 }, (random) => {
-    const tableBytesMax = random.pick([0, random.below(140), 200, 4096, 4096, 10_000]);
+    const tableBytesMax = random.pick([0, random.below(140), random.below(140), 4096, 10_000]);
     const decoder = new HpackDecoder({ tableBytesMax });
     const plain = new PlainHpackDecoder(tableBytesMax);
     const encoder = new HpackEncoder({ tableBytesMax });
@@ -50,9 +62,9 @@ describe("the HPACK decoder", () => {
       if (random.chance(0.2)) encoder.setPeerTableBytesMax(random.below(tableBytesMax + 1));
       const out = new ByteWriter();
       encoder.encode(fields(random), out);
-      let bytes = random.chance(0.1) ? garbage(random, 60) : out.toBytes();
-      if (random.chance(0.3)) bytes = mutated(bytes, random, blocks);
-      else if (random.chance(0.2) && blocks.length > 0) bytes = random.pick(blocks);
+      let bytes = random.chance(0.03) ? garbage(random, 60) : out.toBytes();
+      if (random.chance(0.12)) bytes = mutated(bytes, random, blocks);
+      else if (random.chance(0.4) && blocks.length > 0) bytes = random.pick(blocks);
       blocks.push(bytes);
 
       const listBytesMax = random.pick([Number.POSITIVE_INFINITY, 16_384, 200, 40]);
@@ -68,7 +80,7 @@ describe("the HPACK decoder", () => {
       }
       expect(ours).toEqual(within(theirs, listBytesMax));
       expect(decoder.lastListBytes).toBe(theirs.reduce((sum, each) => sum + headerFieldBytes(each), 0));
-      if (random.chance(0.2)) expect(tableBehind(blocks, tableBytesMax)).toEqual(plain.table);
+      if (random.chance(0.4)) expect(tableBehind(blocks, tableBytesMax)).toEqual(plain.table);
     }
   });
 

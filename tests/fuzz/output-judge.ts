@@ -29,11 +29,19 @@ const FRAME_BYTES_MAX = 16_384;
 interface StreamState {
   headed: boolean;
   ended: boolean;
+  /** It was not reset. */
+  whole: boolean;
+  dataBytes: number;
 }
 
-/** @throws Error that says which frame of `output` breaks which rule. */
-export function judgeOutput(role: "client" | "server", output: Uint8Array): void {
-  new OutputJudge(role).judge(output);
+/**
+ * Returns how much DATA there is of each stream that the engine has ended by END_STREAM.
+ * @throws Error that says which frame of `output` breaks which rule.
+ */
+export function judgeOutput(role: "client" | "server", output: Uint8Array): ReadonlyMap<number, number> {
+  const judge = new OutputJudge(role);
+  judge.judge(output);
+  return judge.ended;
 }
 
 class OutputJudge {
@@ -45,6 +53,11 @@ class OutputJudge {
 
   constructor(role: "client" | "server") {
     this.#role = role;
+  }
+
+  get ended(): ReadonlyMap<number, number> {
+    const whole = [...this.#streams].filter(([, stream]) => stream.ended && stream.whole);
+    return new Map(whole.map(([id, { dataBytes }]) => [id, dataBytes]));
   }
 
   judge(output: Uint8Array): void {
@@ -91,6 +104,7 @@ class OutputJudge {
         const stream = this.#stream(id);
         this.#rule(stream.headed && !stream.ended, "DATA stands between a head and the end");
         stream.ended = (flags & END_STREAM) !== 0;
+        stream.dataBytes += payload.length;
         break;
       }
       case HEADERS:
@@ -106,10 +120,13 @@ class OutputJudge {
         this.#rule(this.#block !== null, "CONTINUATION follows HEADERS");
         this.#continue(frame);
         break;
-      case RST_STREAM:
+      case RST_STREAM: {
         this.#rule(payload.length === 4, "RST_STREAM has four bytes");
-        this.#stream(id).ended = true;
+        const stream = this.#stream(id);
+        stream.ended = true;
+        stream.whole = false;
         break;
+      }
       case SETTINGS:
         this.#rule(id === 0 && payload.length % 6 === 0, "SETTINGS are pairs, on no stream");
         this.#rule((flags & ACK) === 0 || payload.length === 0, "an acknowledgement is empty");
@@ -145,7 +162,8 @@ class OutputJudge {
   #stream(id: number): StreamState {
     this.#rule(id % 2 === 1, "streams are those of the client");
     let stream = this.#streams.get(id);
-    if (stream === undefined) this.#streams.set(id, (stream = { headed: false, ended: false }));
+    if (stream === undefined)
+      this.#streams.set(id, (stream = { headed: false, ended: false, whole: true, dataBytes: 0 }));
     return stream;
   }
 }
