@@ -2,7 +2,8 @@
  * What a client may ask on a Watch stream, read out of a WatchRequest (etcd API, Watch).
  *
  * Read where it lies: clients that come back all at once open thousands of watches, and each message object would
- * cost more than the watch. Unknown fields and filters are passed over, as etcd does.
+ * cost more than the watch. Unknown fields and filters are passed over, as etcd does; so is a known field of another wire
+ * type, as etcd 3.7 does, where older ones refuse the request.
  */
 import { KeyRange } from "../../etcd/key-range.ts";
 import { ProtobufCursor } from "../../etcd/protobuf-cursor.ts";
