@@ -56,7 +56,7 @@ function callOptions(context: HandlerContext): CallOptions {
 
 /** Fields that belong to the protocol a call came by, not to the call. */
 const PROTOCOL_FIELD =
-  /^(?::.*|connect-.*|grpc-.*|content-.*|accept(?:-.*)?|te|host|connection|keep-alive|transfer-encoding|upgrade|proxy-.*|user-agent|date|server|vary)$/;
+  /^(?::.*|connect-.*|grpc-.*|content-.*|accept(?:-.*)?|te|trailer|host|connection|keep-alive|transfer-encoding|upgrade|proxy-.*|user-agent|date|server|vary)$/;
 
 function callerMetadata(headers: Headers): Headers {
   const metadata = new Headers();
