@@ -28,23 +28,21 @@ const errorKeyLengthMax = 200;
  */
 export async function serveUntilSignal(start: () => Promise<RunningProduct>, log: Logger): Promise<void> {
   const stopSignal = nextStopSignal();
+  let product: RunningProduct | null = null;
+  process.on("SIGHUP", () => void reload(product, log));
   logUnexpectedErrors(log);
   // A signal while the product still starts (a slow discovery, say) ends the wait.
-  const product = await Promise.race([start(), stopSignal.then(() => undefined)]);
-  onReload(() => reload(product, log));
+  product = await Promise.race([start(), stopSignal.then(() => null)]);
   const signal = await stopSignal;
   log.info("stopping", { signal });
   await product?.close();
   log.info("stopped");
 }
 
-async function reload(product: RunningProduct | undefined, log: Logger): Promise<void> {
-  if (product?.reload === undefined) log.info("SIGHUP: there is no file to read anew");
+async function reload(product: RunningProduct | null, log: Logger): Promise<void> {
+  if (product === null) log.info("SIGHUP: nothing is read anew while the product starts");
+  else if (product.reload === undefined) log.info("SIGHUP: there is no file to read anew");
   else await product.reload();
-}
-
-function onReload(work: () => Promise<void>): void {
-  process.on("SIGHUP", () => void work());
 }
 
 function nextStopSignal(): Promise<StopSignal> {

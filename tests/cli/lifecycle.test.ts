@@ -48,6 +48,19 @@ describe("the life of a product", () => {
     expect((await program.ended()).exitCode).toBe(exitCode);
   });
 
+  test("does not end on SIGHUP, while it starts as little as later", async () => {
+    const starting = startProgram(lifecycleProgram, "starts-never");
+    await starting.logged("starting");
+    starting.kill("SIGHUP");
+    await starting.logged("SIGHUP: nothing is read anew while the product starts");
+    const serving = startProgram(lifecycleProgram, "closes-never");
+    await serving.logged("ready");
+    serving.kill("SIGHUP");
+    await serving.logged("SIGHUP: there is no file to read anew");
+    starting.kill("SIGTERM");
+    expect((await starting.ended()).exitCode).toBe(0);
+  });
+
   test("ends on a signal while it still starts", async () => {
     const program = startProgram(lifecycleProgram, "starts-never");
     await program.logged("starting");

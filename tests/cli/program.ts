@@ -16,7 +16,7 @@ export interface Outcome {
 
 /** A process that runs. */
 export interface Program {
-  kill(signal: "SIGTERM" | "SIGINT"): void;
+  kill(signal: "SIGTERM" | "SIGINT" | "SIGHUP"): void;
   /** Resolves with the first log line of this message, fields and all; rejects when the process ends without one. */
   logged(message: string): Promise<Record<string, unknown>>;
   /** Everything written, once the process has ended. */
