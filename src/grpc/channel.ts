@@ -38,7 +38,7 @@ export interface ChannelEvents {
   onConnected(endpoint: Endpoint): void;
   /** A fault of our own, met while a member's bytes were handled; the connection is given up. */
   onUnexpectedError(error: Error): void;
-  /** `news` is false when the endpoint was known to fail already. */
+  /** `news` is false when the endpoint was known to fail already, for the same reason. */
   onEndpointFailed(endpoint: Endpoint, reason: string, news: boolean): void;
 }
 
@@ -198,8 +198,7 @@ export class Channel implements UpstreamOwner {
     const nowMs = performance.now();
     if (nowMs - this.#switchedAtMs < this.#switchPauseMs) return;
     this.#switchedAtMs = nowMs;
-    const news = this.#choice.failed(upstream.endpoint, reason, nowMs);
-    this.#events.onEndpointFailed(upstream.endpoint, reason, news);
+    this.#setAside(upstream.endpoint, reason, nowMs);
     const others = this.#choice.candidates(nowMs).filter(({ name }) => name !== upstream.endpoint.name);
     if (others.length > 0) this.#bringUp(others);
   }
@@ -303,9 +302,7 @@ export class Channel implements UpstreamOwner {
 
   onFailed(upstream: Upstream, reason: string): void {
     if (this.#dropExtra(upstream)) return;
-    const nowMs = performance.now();
-    const news = this.#choice.failed(upstream.endpoint, reason, nowMs);
-    this.#events.onEndpointFailed(upstream.endpoint, reason, news);
+    this.#setAside(upstream.endpoint, reason, performance.now());
     this.#coming = null;
     if (this.#next.length > 0) {
       this.#bringUp(this.#next);
@@ -329,16 +326,19 @@ export class Channel implements UpstreamOwner {
     if (this.#dropExtra(upstream)) return;
     if (upstream !== this.#current) return;
     this.#current = null;
-    const nowMs = performance.now();
-    if (!expected) {
-      const news = this.#choice.failed(upstream.endpoint, reason, nowMs);
-      this.#events.onEndpointFailed(upstream.endpoint, reason, news);
-    }
+    if (!expected) this.#setAside(upstream.endpoint, reason, performance.now());
     this.#bringUpIfIdle();
   }
 
   onCallEnded(_upstream: Upstream): void {
     if (this.#waiting.size > 0) this.#serveWaiting();
+  }
+
+  /** Another reason is news too: the member that was lost a moment ago may refuse our certificate now. */
+  #setAside(endpoint: Endpoint, reason: string, nowMs: number): void {
+    const known = this.#choice.describe().find((report) => report.endpoint.name === endpoint.name)?.reason;
+    const first = this.#choice.failed(endpoint, reason, nowMs);
+    this.#events.onEndpointFailed(endpoint, reason, first || (known !== undefined && known !== reason));
   }
 
   #dropExtra(upstream: Upstream): boolean {

@@ -31,6 +31,19 @@ describe("a member that is no use", () => {
     expect(await ended(proxy.single(WRITE))).toEqual(OK);
   });
 
+  test("is told of once, and again when it fails for another reason", async () => {
+    using gone = new StandInMember({ instead: new Uint8Array(64).fill(0xa5) });
+    using proxy = new Forwarding([gone], { dialTimeoutMs: 100 });
+    const { name } = gone.endpoint;
+    await waitFor("the second failure", () => proxy.events.length >= 2);
+    expect(proxy.events.slice(0, 2)).toEqual([`down ${name}`, `still down ${name}`]);
+    gone.down();
+    await waitFor("the other reason", () => proxy.events.slice(2).includes(`down ${name}`));
+    const told = proxy.events.length;
+    await waitFor("two more failures", () => proxy.events.length >= told + 2);
+    expect(proxy.events.slice(-2)).toEqual([`still down ${name}`, `still down ${name}`]);
+  });
+
   test("is dialled again for as long as there is no other", async () => {
     using gone = new StandInMember();
     gone.down();
