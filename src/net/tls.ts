@@ -5,8 +5,14 @@
  * Stands between those who hold certificates and Bun's sockets; the only place that spells Bun's options for TLS, most of
  * which are not in its types. Everything is PEM text: nothing here reads a file.
  */
-import type { X509Certificate } from "node:crypto";
-import { createSecureContext, createServer, getCACertificates, type SecureContextOptions } from "node:tls";
+import { X509Certificate } from "node:crypto";
+import {
+  createSecureContext,
+  createServer,
+  type DetailedPeerCertificate,
+  getCACertificates,
+  type SecureContextOptions,
+} from "node:tls";
 import type { Socket, TCPSocketListener } from "bun";
 import { isIpLiteral } from "./address.ts";
 
@@ -31,8 +37,11 @@ export interface ListenerTls {
   readonly credentials: TlsCredentials;
   /** Has `renewed` called whenever `credentials` have changed. */
   watch(renewed: () => void): void;
-  /** Why a client with this certificate, whose chain is good, is refused all the same; "" when it is not. */
-  refusalOf(certificate: X509Certificate): string;
+  /**
+   * Why a client who shows these certificates, his own first and a chain that is good, is refused all the same; "" when
+   * he is not. Only who looks at the second one pays for it.
+   */
+  refusalOf(shown: Iterable<X509Certificate>): string;
 }
 
 /** What a dial shows to its peer and demands of it. */
@@ -176,7 +185,22 @@ export function clientProblem(
   // A resumed session was judged when it began.
   if (socket.isSessionReused() && Date.parse(certificate.validTo) < Date.now())
     return describeTlsError({ name: "", message: "", code: "CERT_HAS_EXPIRED" });
-  return tls.refusalOf(certificate);
+  return tls.refusalOf(shownBy(socket, certificate));
+}
+
+/** What a client shows: his own certificate, then those of the authorities between it and one that is trusted. */
+function* shownBy(socket: Socket<unknown>, own: X509Certificate): Iterable<X509Certificate> {
+  yield own;
+  // Not in Bun's types: `true` is for one certificate, `false` for the chain, the opposite of what node:tls has.
+  const peer = socket as unknown as {
+    getPeerCertificate(abbreviated: false): Partial<DetailedPeerCertificate> | undefined;
+  };
+  let at = peer.getPeerCertificate(false);
+  const seen = new Set<unknown>([at]); // A root may be its own issuer.
+  for (at = at?.issuerCertificate; at?.raw !== undefined && !seen.has(at); at = at.issuerCertificate) {
+    seen.add(at);
+    yield new X509Certificate(at.raw);
+  }
 }
 
 /** Why a dial's handshake is no use, in words; "" when it is. */

@@ -82,8 +82,15 @@ export class ServedTls implements ListenerTls, Renewable {
     this.#watchers.push(renewed);
   }
 
-  refusalOf(certificate: X509Certificate): string {
-    return this.#loaded.revocations?.has(certificate) === true ? "the certificate is revoked" : "";
+  refusalOf(shown: Iterable<X509Certificate>): string {
+    const { revocations } = this.#loaded;
+    if (revocations === null) return "";
+    let place = "the certificate";
+    for (const certificate of shown) {
+      if (revocations.has(certificate)) return `${place} is revoked`;
+      place = "an authority of the certificate";
+    }
+    return "";
   }
 
   async load(): Promise<void> {

@@ -182,6 +182,11 @@ export class CertificateAuthority {
     });
   }
 
+  /** Hexadecimal; of its own certificate. */
+  get serialNumber(): string {
+    return this.#parts.certificate.serialNumber;
+  }
+
   /**
    * Makes a certificate for a server: by default for loopback. A client may show it as well, as etcd does when
    * its JSON gateway calls the server that it is part of.
@@ -203,7 +208,7 @@ export class CertificateAuthority {
    */
   async revocationList(
     name: string,
-    revoked: readonly IssuedCertificate[],
+    revoked: readonly Pick<IssuedCertificate, "serialNumber">[],
     { form = "pem", nextUpdate = hoursFromNow(1) }: { form?: "pem" | "der"; nextUpdate?: Date } = {},
   ): Promise<string> {
     const { folder, certificate, keys, keyType } = this.#parts;

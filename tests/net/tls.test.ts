@@ -52,8 +52,9 @@ class TestTls implements ListenerTls {
     this.#renewed();
   }
 
-  refusalOf({ serialNumber }: { serialNumber: string }): string {
-    return serialNumber.toLowerCase() === this.revokedSerial ? "revoked" : "";
+  refusalOf(shown: Iterable<{ serialNumber: string }>): string {
+    const serials = [...shown].map(({ serialNumber }) => serialNumber.toLowerCase());
+    return serials.includes(this.revokedSerial) ? "revoked" : "";
   }
 }
 

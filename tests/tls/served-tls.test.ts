@@ -66,8 +66,8 @@ describe("what clients are served with", () => {
   test("refuses revoked certificates, and tells when each part ends", async () => {
     const crl = await authority.revocationList("revoked", [client], { nextUpdate: hoursFromNow(0.5) });
     const tls = await served(server, { ...trusted(authority.file), ...revoked(crl) });
-    expect(tls.refusalOf(new X509Certificate(client.certificatePem))).toBe("the certificate is revoked");
-    expect(tls.refusalOf(new X509Certificate(server.certificatePem))).toBe("");
+    expect(tls.refusalOf([new X509Certificate(client.certificatePem)])).toBe("the certificate is revoked");
+    expect(tls.refusalOf([new X509Certificate(server.certificatePem)])).toBe("");
     expect([...tls.expiries()].map(({ flag }) => flag)).toEqual([
       "--cert-file",
       "--trusted-ca-file",
@@ -95,7 +95,7 @@ describe("what clients are served with", () => {
       expect.stringContaining(`--cert-file ${late.certificateFile}: the certificate has expired`),
       expect.stringContaining(`--client-crl-file ${crl}: the list is out of date since`),
     ] as string[]);
-    expect(tls.refusalOf(new X509Certificate(client.certificatePem))).toBe("the certificate is revoked");
+    expect(tls.refusalOf([new X509Certificate(client.certificatePem)])).toBe("the certificate is revoked");
   });
 
   test("changes whole or not at all, and those who watch hear of changes only", async () => {

@@ -112,6 +112,15 @@ describe("with --client-crl-file", () => {
     await admits(proxy, secure().client);
   });
 
+  test("a client whose authority is revoked is refused, and so are all below it", async () => {
+    const { outer } = secure();
+    const revoked = await outer.intermediate("clients-revoked");
+    const list = await outer.revocationList("clients-authority", [revoked]);
+    await using proxy = await startAsking(`--client-crl-file=${list}`);
+    await refuses(proxy, await fresh(revoked, "client"), /revoked/i);
+    await admits(proxy, await fresh(await outer.intermediate("clients-kept"), "client"));
+  });
+
   test("an empty list refuses nobody", async () => {
     const list = await secure().outer.revocationList("clients-none", []);
     await using proxy = await startAsking(`--client-crl-file=${list}`);
