@@ -24,7 +24,7 @@ import {
 } from "./certificates.ts";
 import type { Expiry } from "./expiry.ts";
 import type { Renewable } from "./renewal.ts";
-import { type TlsFile, TlsFileError } from "./tls-file.ts";
+import { filesState, type TlsFile, TlsFileError } from "./tls-file.ts";
 
 export interface MemberTlsOptions {
   /** Null: no certificate is shown. */
@@ -52,21 +52,23 @@ export interface MemberRequestTls {
 
 export class MemberTls implements Renewable {
   readonly files: readonly TlsFile[];
+  readState: string;
   readonly #options: MemberTlsOptions;
   #loaded: Loaded;
 
-  private constructor(options: MemberTlsOptions, loaded: Loaded) {
+  private constructor(options: MemberTlsOptions) {
     this.#options = options;
-    this.#loaded = loaded;
     const { pair, trustedCa } = options;
     this.files = [pair?.certificate, pair?.key, trustedCa].filter(
       (file) => file !== undefined && file !== null,
     );
+    this.readState = filesState(this.files);
+    this.#loaded = read(options);
   }
 
   /** Reads the files. @throws TlsFileError */
   static load(options: MemberTlsOptions): MemberTls {
-    return new MemberTls(options, read(options));
+    return new MemberTls(options);
   }
 
   /** For a dial to a member under this name or address. */
@@ -84,7 +86,9 @@ export class MemberTls implements Renewable {
   }
 
   async load(): Promise<void> {
+    const state = filesState(this.files);
     this.#loaded = read(this.#options);
+    this.readState = state;
   }
 
   /** When what is in use ends. */

@@ -7,11 +7,13 @@
  * stays, and the next change is tried again.
  */
 import type { Logger } from "../observe/log.ts";
-import { fileState, type TlsFile, TlsFileError } from "./tls-file.ts";
+import { filesState, type TlsFile, TlsFileError } from "./tls-file.ts";
 
 /** What was loaded from some files together. */
 export interface Renewable {
   readonly files: readonly TlsFile[];
+  /** `filesState` of the files from before they were read for what is in use. */
+  readonly readState: string;
   /** Reads the files and takes over what they hold; on an error everything stays. @throws TlsFileError */
   load(): Promise<void>;
   /** Renews the files themselves where that is this program's own work. */
@@ -38,8 +40,8 @@ export class RenewalWatch {
   constructor(renewables: readonly Renewable[], log: Logger, lookMs = LOOK_MS) {
     this.#log = log;
     this.#watched = renewables.map((renewable) => {
-      const state = stateOf(renewable);
-      return { renewable, tried: state, seen: state };
+      // What has changed since it was read, while the rest of the program started, is a change.
+      return { renewable, tried: renewable.readState, seen: filesState(renewable.files) };
     });
     this.#timer = setInterval(() => void this.look(), lookMs);
     this.#timer.unref();
@@ -49,7 +51,7 @@ export class RenewalWatch {
   look(): Promise<void> {
     return this.#inTurn(async (watched) => {
       await watched.renewable.maintain?.();
-      const state = stateOf(watched.renewable);
+      const state = filesState(watched.renewable.files);
       const settled = state === watched.seen;
       watched.seen = state;
       if (settled && state !== watched.tried) await this.#load(watched, state);
@@ -59,7 +61,7 @@ export class RenewalWatch {
   /** Reads everything now, whether it has changed or not. */
   reload(): Promise<void> {
     return this.#inTurn(async (watched) => {
-      const state = stateOf(watched.renewable);
+      const state = filesState(watched.renewable.files);
       watched.seen = state;
       await this.#load(watched, state);
     });
@@ -97,8 +99,4 @@ export class RenewalWatch {
       files: watched.renewable.files.map(({ flag, path }) => `${flag} ${path}`),
     });
   }
-}
-
-function stateOf({ files }: Renewable): string {
-  return files.map(({ path }) => fileState(path)).join("; ");
 }

@@ -19,7 +19,7 @@ import type { Expiry } from "./expiry.ts";
 import { loadRevocationList, type RevocationList } from "./revocation-list.ts";
 import type { Renewable } from "./renewal.ts";
 import { ensureSelfSigned, selfSignedFiles, type SelfSignedOptions } from "./self-signed.ts";
-import { type TlsFile, TlsFileError } from "./tls-file.ts";
+import { filesState, type TlsFile, TlsFileError } from "./tls-file.ts";
 
 export interface ServedTlsOptions {
   /** Where the certificate comes from: files, or the proxy itself. */
@@ -51,14 +51,14 @@ export class ServedTls implements ListenerTls, Renewable {
   readonly versionMax: TlsVersion;
   readonly cipherList: string | null;
   readonly files: readonly TlsFile[];
+  readState: string;
   readonly #options: ServedTlsOptions;
   readonly #watchers: (() => void)[] = [];
   #loaded: Loaded;
   #maintainAtMs = 0;
 
-  private constructor(options: ServedTlsOptions, loaded: Loaded) {
+  private constructor(options: ServedTlsOptions) {
     this.#options = options;
-    this.#loaded = loaded;
     this.versionMin = options.versionMin;
     this.versionMax = options.versionMax;
     this.cipherList = options.cipherList;
@@ -66,12 +66,14 @@ export class ServedTls implements ListenerTls, Renewable {
     this.files = [certificate, key, options.trustedCa, options.revocationList].filter(
       (file) => file !== null,
     );
+    this.readState = filesState(this.files);
+    this.#loaded = read(options);
   }
 
   /** Reads the files, or makes the certificate. @throws TlsFileError */
   static async load(options: ServedTlsOptions): Promise<ServedTls> {
     if ("selfSigned" in options.source) await ensureSelfSigned(options.source.selfSigned, Date.now());
-    return new ServedTls(options, await read(options));
+    return new ServedTls(options);
   }
 
   get credentials(): TlsCredentials {
@@ -94,7 +96,9 @@ export class ServedTls implements ListenerTls, Renewable {
   }
 
   async load(): Promise<void> {
-    this.#loaded = await read(this.#options);
+    const state = filesState(this.files);
+    this.#loaded = read(this.#options);
+    this.readState = state;
     for (const renewed of this.#watchers) renewed();
   }
 
@@ -125,7 +129,7 @@ function filesOf({ source }: ServedTlsOptions): { certificate: TlsFile; key: Tls
   return "selfSigned" in source ? selfSignedFiles(source.selfSigned.folder) : source;
 }
 
-async function read(options: ServedTlsOptions): Promise<Loaded> {
+function read(options: ServedTlsOptions): Loaded {
   const { trustedCa, revocationList, log } = options;
   const files = filesOf(options);
   const pair = loadKeyPair(files.certificate, files.key);

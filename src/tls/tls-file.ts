@@ -56,8 +56,12 @@ function readProblem(error: unknown): string {
   }
 }
 
-/** What changes when a file is written anew or replaced, also behind a symbolic link; "" while there is none. */
-export function fileState(path: string): string {
+/** What changes when one of the files is written anew or replaced, also behind a symbolic link. */
+export function filesState(files: readonly TlsFile[]): string {
+  return files.map(({ path }) => fileState(path)).join("; ");
+}
+
+function fileState(path: string): string {
   try {
     const { dev, ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
     return `${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs}`;

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { renameSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { createLogger } from "../../src/observe/log.ts";
 import { type Renewable, RenewalWatch } from "../../src/tls/renewal.ts";
-import { readTlsFile, type TlsFile, TlsFileError } from "../../src/tls/tls-file.ts";
+import { filesState, readTlsFile, type TlsFile, TlsFileError } from "../../src/tls/tls-file.ts";
 import { TemporaryFolder } from "../harness/temporary-folder.ts";
 
 const NEVER_MS = 2 ** 30;
@@ -24,6 +24,7 @@ afterEach(() => {
 /** Takes over what its two files hold, unless that is "bad" or different. */
 class Pair implements Renewable {
   readonly files: readonly TlsFile[];
+  readState = "";
   loads: string[] = [];
 
   constructor(certificate: string, key: string) {
@@ -31,6 +32,7 @@ class Pair implements Renewable {
       { flag: "--cert-file", path: certificate },
       { flag: "--key-file", path: key },
     ];
+    this.readState = filesState(this.files);
   }
 
   async load(): Promise<void> {
@@ -79,6 +81,15 @@ describe("files that are watched", () => {
       msg: "read TLS files anew",
       files: [`--cert-file ${folder.file("cert")}`, `--key-file ${folder.file("key")}`],
     });
+  });
+
+  test("that change between the reading and the beginning of the watch are read anew", async () => {
+    const { pair, write } = start();
+    write("changed meanwhile");
+    const watch = new RenewalWatch([pair], createLogger({ level: "error", output: "json" }), NEVER_MS);
+    watches.push(watch);
+    await watch.look();
+    expect(pair.loads).toEqual(["changed meanwhile"]);
   });
 
   test("that are written one after the other are taken together, without an error between", async () => {
