@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { credentialOf, identityOf, requiresLeader } from "../../src/etcd/identity.ts";
+import { credentialOf, requiresLeader } from "../../src/etcd/identity.ts";
 import { CallHead } from "../../src/grpc/call-head.ts";
 import { headerField } from "../../src/hpack/header-field.ts";
 
@@ -10,32 +10,28 @@ function head(...fields: readonly (readonly [name: string, value: string])[]): C
   );
 }
 
-describe("a caller's identity", () => {
+describe("a caller's credential", () => {
   test("is his token, as it is", () => {
-    expect(identityOf(head(["token", "abc.7"]))).toBe("abc.7");
+    expect(credentialOf(head(["token", "abc.7"]))).toBe("abc.7");
   });
 
-  test("is what stands in `authorization`, with or without the word Bearer", () => {
-    expect(identityOf(head(["authorization", "abc.7"]))).toBe("abc.7");
-    expect(identityOf(head(["authorization", "Bearer abc.7"]))).toBe("abc.7");
-    expect(identityOf(head(["authorization", "bearer abc.7"]))).toBe("bearer abc.7");
+  test("is what stands in `authorization`, scheme and all: older members refuse a token that has one", () => {
+    expect(credentialOf(head(["authorization", "abc.7"]))).toBe("abc.7");
+    expect(credentialOf(head(["authorization", "Bearer abc.7"]))).toBe("Bearer abc.7");
+    expect(credentialOf(head(["authorization", "bearer abc.7"]))).toBe("bearer abc.7");
   });
 
   test("is the token when there is both, and the first of several", () => {
-    expect(identityOf(head(["authorization", "other"], ["token", "abc.7"]))).toBe("abc.7");
-    expect(identityOf(head(["token", "first"], ["token", "second"]))).toBe("first");
-    expect(identityOf(head(["token", ""], ["authorization", "abc.7"]))).toBe("");
+    expect(credentialOf(head(["authorization", "other"], ["token", "abc.7"]))).toBe("abc.7");
+    expect(credentialOf(head(["token", "first"], ["token", "second"]))).toBe("first");
   });
 
-  test("is empty without a credential", () => {
-    expect(identityOf(head(["user-agent", "etcdctl"]))).toBe("");
+  test("is empty without one, and then only: an empty field is a token that nobody knows", () => {
+    expect(credentialOf(head(["user-agent", "etcdctl"]))).toBe("");
+    expect(credentialOf(head(["token", ""]))).not.toBe("");
+    expect(credentialOf(head(["token", ""], ["authorization", "abc.7"]))).not.toContain("abc.7");
+    expect(credentialOf(head(["authorization", ""]))).not.toBe("");
   });
-});
-
-test("a caller's credential is the same as it came, scheme and all", () => {
-  expect(credentialOf(head(["authorization", "Bearer abc.7"]))).toBe("Bearer abc.7");
-  expect(credentialOf(head(["token", "abc.7"], ["authorization", "other"]))).toBe("abc.7");
-  expect(credentialOf(head())).toBe("");
 });
 
 describe("the wish for a leader", () => {

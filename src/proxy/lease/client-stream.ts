@@ -7,7 +7,7 @@
  * answers is not listened to.
  */
 import { ByteWriter } from "../../base/byte-writer.ts";
-import { identityOf, requiresLeader } from "../../etcd/identity.ts";
+import { credentialOf, requiresLeader } from "../../etcd/identity.ts";
 import { LeaseIdReader } from "../../etcd/lease-keep-alive.ts";
 import { COMPRESSED_MESSAGE, MessageReader } from "../../grpc/message-reader.ts";
 import { MESSAGE_PREFIX_BYTES } from "../../grpc/message-scanner.ts";
@@ -83,7 +83,7 @@ export class ClientStream implements CallReceiver {
   constructor(call: ServerCall, owner: ClientStreamOwner) {
     this.#call = call;
     this.#owner = owner;
-    this.group = owner.groupOf(identityOf(call.head), requiresLeader(call.head));
+    this.group = owner.groupOf(credentialOf(call.head), requiresLeader(call.head));
     this.#reader = new MessageReader(owner.requestBytesMax);
     call.receiver = this;
     this.#retain(STREAM_BYTES);

@@ -5,7 +5,7 @@
  * for its answer; those behind it wait, too, since clients tell answers to creates apart by their order. A client
  * that does not read its answers is not listened to.
  */
-import { identityOf, requiresLeader } from "../../etcd/identity.ts";
+import { credentialOf, requiresLeader } from "../../etcd/identity.ts";
 import type { KeyRange } from "../../etcd/key-range.ts";
 import { controlBody, type ControlAnswer } from "../../etcd/watch-message.ts";
 import type { AnswerHeader } from "../../etcd/watch-response.ts";
@@ -86,7 +86,7 @@ export class ClientStream implements CallReceiver {
   constructor(call: ServerCall, owner: ClientStreamOwner) {
     this.call = call;
     this.#owner = owner;
-    this.token = identityOf(call.head);
+    this.token = credentialOf(call.head);
     this.requiresLeader = requiresLeader(call.head);
     this.queue = new ClientQueue(call, owner.held, owner.limits.queueBytesMax);
     this.#reader = new MessageReader(owner.requestBytesMax);

@@ -91,7 +91,7 @@ test("identities have a stream each, so do those who require a leader", async ()
   await waitForStreams(targets.cluster, 0);
   const [id = 0n] = await grant(1);
   using client = new GrpcClient(targets.grpcProxy.address);
-  const metadata = [{}, { token: "a" }, { token: "b" }, { authorization: "Bearer b" }, { hasleader: "true" }];
+  const metadata = [{}, { token: "a" }, { token: "b" }, { authorization: "b" }, { hasleader: "true" }];
   const streams = metadata.map((fields) => new LeaseStream(client, { metadata: fields }));
   for (const stream of streams) await stream.beat(id);
   expect((await upstreamHeartbeats(targets.cluster)).streams).toBe(4);

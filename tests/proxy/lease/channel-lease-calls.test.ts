@@ -81,7 +81,7 @@ describe("a LeaseKeepAlive call of the hub", () => {
     const names = ["token", "authorization", "hasleader", "x-trace"];
     const seen = member.calls.map((call) => [call.path, ...names.map((name) => call.field(name))]);
     expect(seen).toEqual([
-      [PATH, "alice.1", undefined, "true", undefined],
+      [PATH, "Bearer alice.1", undefined, "true", undefined],
       [PATH, "alice.1", undefined, undefined, undefined],
     ]);
   });
