@@ -6,6 +6,7 @@
 
 /** A call without a token, while authentication is on. */
 const USER_EMPTY = "etcdserver: user name is empty";
+const PERMISSION_DENIED = "etcdserver: permission denied";
 /** A token is asked for, while authentication is off. */
 const AUTH_OFF = "etcdserver: authentication is not enabled";
 /** The token has run out, its user has changed, its member has forgotten it; or users or roles have changed since. */
@@ -29,4 +30,9 @@ export function saysUserEmpty(reason: string): boolean {
 /** There are no tokens. */
 export function saysAuthOff(reason: string): boolean {
   return reason.includes(AUTH_OFF);
+}
+
+/** The caller may not, now and with this credential. */
+export function saysRefused(reason: string): boolean {
+  return saysTokenEnded(reason) || saysUserEmpty(reason) || reason.includes(PERMISSION_DENIED);
 }

@@ -47,6 +47,7 @@ const CANCELLED_WITHOUT_REASON = "etcdproxy: the member ends this watch and does
 export class Carriers implements UpstreamStreamOwner {
   /** Calls that shared watches ride on. */
   readonly streams = new Set<UpstreamStream>();
+  callsLeft = 0;
   /** Calls of single catch-up watches. */
   readonly #alone = new Set<UpstreamStream>();
   readonly #calls: WatchCalls;
@@ -264,9 +265,7 @@ export class Carriers implements UpstreamStreamOwner {
 
   onRefused(watch: UpstreamWatch, stream: UpstreamStream, reason: string): void {
     this.#noteRefusal(watch, stream, reason);
-    if (!watch.catchUp && !this.#ownStreams.has(stream) && reason.includes(INVALID_TOKEN)) {
-      this.#retire(stream);
-    }
+    if (!watch.catchUp && !this.#ownStreams.has(stream) && saysTokenEnded(reason)) this.#retire(stream);
     this.#closeIfEmpty(stream);
     this.#owner.onUncarried(watch);
   }
@@ -291,6 +290,7 @@ export class Carriers implements UpstreamStreamOwner {
   onLost(stream: UpstreamStream, watches: readonly UpstreamWatch[], status: Status): void {
     this.streams.delete(stream);
     this.#alone.delete(stream);
+    this.callsLeft++;
     const refused = status.code === Code.UNAUTHENTICATED || status.code === Code.PERMISSION_DENIED;
     for (const watch of watches) {
       if (refused) this.#noteRefusal(watch, stream, cancelReason(status));
@@ -301,6 +301,7 @@ export class Carriers implements UpstreamStreamOwner {
   }
 
   onSuperseded(stream: UpstreamStream): void {
+    this.callsLeft++;
     if (this.streams.has(stream)) this.#retire(stream);
   }
 
@@ -316,6 +317,3 @@ export class Carriers implements UpstreamStreamOwner {
     this.#owner.onUpstreamEvents(bytes, events);
   }
 }
-
-/** Part of what etcd says of a token that has ended. */
-const INVALID_TOKEN = "etcdserver: invalid auth token";

@@ -27,6 +27,8 @@ export interface ClientStreamOwner {
   readonly held: HeldBodies;
   /** The newest header that a member has sent. */
   readonly lastHeader: AnswerHeader | null;
+  /** Calls to members that were lost or left until now. */
+  readonly callsLeft: number;
   probe(
     token: string,
     range: KeyRange | null,
@@ -224,8 +226,9 @@ export class ClientStream implements CallReceiver {
   #inquire(pending: PendingRequest): void {
     const { request } = pending;
     if (request.kind === "create") {
+      const { callsLeft } = this.#owner;
       this.#owner.probe(this.token, request.checkedRange, request.startRevision, (answer) => {
-        this.#onCreateAnswer(pending, request, answer);
+        this.#onCreateAnswer(pending, request, answer, callsLeft);
       });
     } else if (request.kind === "cancel") {
       const subscriber = this.watches.get(request.watchId);
@@ -241,12 +244,18 @@ export class ClientStream implements CallReceiver {
     }
   }
 
-  #onCreateAnswer(pending: PendingRequest, request: CreateRequest, answer: ProbeAnswer): void {
+  #onCreateAnswer(
+    pending: PendingRequest,
+    request: CreateRequest,
+    answer: ProbeAnswer,
+    askedAt: number,
+  ): void {
     if (this.closed) return;
     pending.answer = answer;
     if (answer.kind === "allowed" && request.range !== null && request.startRevision >= 0) {
       pending.subscriber = new Subscriber(this, request.range, request.options, request.startRevision);
       pending.subscriber.historyKnown = answer.historyKnown;
+      pending.subscriber.provenAt = askedAt;
       this.#owner.prepare(pending.subscriber);
     }
     this.advance();

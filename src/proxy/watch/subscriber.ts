@@ -59,6 +59,8 @@ export class Subscriber {
   nextRevision: number;
   /** False while its `nextRevision` may be one that the members have compacted: they have to say so. */
   historyKnown = true;
+  /** How many calls to members had been left when it was last asked whether it may watch its range. */
+  provenAt = 0;
   /** Its client has cancelled it: what is queued for it is not sent any more. */
   muted = false;
   /** Why it cannot be, found out before it was told `created`. */

@@ -20,6 +20,8 @@ import type { UpstreamWatch } from "./upstream-watch.ts";
 import type { WatchCall, WatchCallHandler, WatchCalls } from "./watch-calls.ts";
 
 export interface UpstreamStreamOwner {
+  /** Calls that were lost or left until now. */
+  readonly callsLeft: number;
   nowMs(): number;
   after(delayMs: number, run: () => void): () => void;
   /** The member would not open the watch: for want of permission, or for another reason of its own. */
@@ -51,6 +53,8 @@ interface Creation {
 
 export class UpstreamStream implements WatchCallHandler {
   readonly token: string;
+  /** How many calls had been left before this one was opened. */
+  readonly openedAt: number;
   /** Takes no further watches. */
   retiring = false;
   ended = false;
@@ -73,6 +77,7 @@ export class UpstreamStream implements WatchCallHandler {
 
   constructor(calls: WatchCalls, token: string, owner: UpstreamStreamOwner) {
     this.token = token;
+    this.openedAt = owner.callsLeft;
     this.#owner = owner;
     this.#call = calls.open(token, false, this);
     this.#call.send(PROGRESS_REQUEST);

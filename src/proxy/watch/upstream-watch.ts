@@ -35,6 +35,8 @@ export interface UpstreamWatchOwner {
   onBehind(subscriber: Subscriber): void;
   /** The client of a live watch does not read: from `revision` on it has to be served later. */
   onFull(subscriber: Subscriber, revision: number): void;
+  /** Whether the subscriber may watch its range is to be asked again; it sits nowhere. */
+  onUnproven(subscriber: Subscriber): void;
   /** The member is quiet, as told by its own interval: clients that asked for it may be told. */
   onProgressInterval(watch: UpstreamWatch, header: AnswerHeader): void;
   onDelivered(events: number): void;
@@ -134,7 +136,10 @@ export class UpstreamWatch {
   onCreated(header: AnswerHeader, startRevision: number, nowMs: number): void {
     this.live = true;
     this.refusals.clear();
-    if (this.#ring !== null) return;
+    if (this.#ring !== null) {
+      this.#removeUnproven(this.#ring.nextRevision);
+      return;
+    }
     this.openedAtMs = nowMs;
     this.#ring = new EventRing(startRevision === 0 ? header.revision + 1 : startRevision);
     this.#owner.onOpened(this);
@@ -187,6 +192,10 @@ export class UpstreamWatch {
       this.wait(subscriber);
       return true;
     }
+    if (!this.#mayBeShown(subscriber)) {
+      this.#owner.onUnproven(subscriber);
+      return true;
+    }
     const audience = this.#audienceFor(subscriber);
     if (subscriber.nextRevision < ring.nextRevision && !this.#replay(subscriber, audience)) {
       this.#dropIfEmpty(audience);
@@ -196,6 +205,24 @@ export class UpstreamWatch {
     subscriber.watch = this;
     audience.add(subscriber);
     return true;
+  }
+
+  /** Whether a subscriber has proven its range since the call was opened that carries the watch, or by carrying it. */
+  #mayBeShown({ provenAt, stream: { token } }: Subscriber): boolean {
+    const { stream } = this;
+    return stream === null || provenAt >= stream.openedAt || token === stream.token;
+  }
+
+  /** Another call carries the watch: who has not proven his range since has to do so before it shows anything. */
+  #removeUnproven(nextRevision: number): void {
+    this.flush();
+    for (const audience of [...this.audiences()]) {
+      for (const subscriber of [...audience.subscribers()]) {
+        if (this.#mayBeShown(subscriber)) continue;
+        subscriber.detach(nextRevision);
+        this.#owner.onUnproven(subscriber);
+      }
+    }
   }
 
   /** Keeps a subscriber until its first revision has come, or until the watch is opened. */

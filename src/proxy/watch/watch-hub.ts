@@ -9,6 +9,7 @@
 import { Backoff } from "../../base/backoff.ts";
 import { BurstGarbage } from "../../base/burst-garbage.ts";
 import type { Clock } from "../../base/clock.ts";
+import { saysRefused } from "../../etcd/auth-refusal.ts";
 import type { KeyRange } from "../../etcd/key-range.ts";
 import type { AnswerHeader, WatchEvent } from "../../etcd/watch-response.ts";
 import type { ServerCall } from "../../grpc/server-call.ts";
@@ -28,6 +29,7 @@ import type { Subscriber } from "./subscriber.ts";
 import type { UpstreamStream } from "./upstream-stream.ts";
 import type { UpstreamWatch, UpstreamWatchOwner } from "./upstream-watch.ts";
 import type { WatchCalls } from "./watch-calls.ts";
+import { endBroken, WatchProofs, type WatchProofsOwner } from "./watch-proofs.ts";
 import { WATCH_LIMITS, type WatchLimits } from "./watch-limits.ts";
 import { WatchStats } from "./watch-stats.ts";
 
@@ -67,7 +69,7 @@ const REQUEST_BYTES_MAX = 1536 * 1024;
 /** Watches opened at once that leave garbage worth collecting, some megabytes. */
 const CREATES_IN_BURST = 2000;
 
-export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, CarriersOwner {
+export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, CarriersOwner, WatchProofsOwner {
   readonly limits: WatchLimits;
   readonly requestBytesMax: number;
   readonly held: HeldBodies;
@@ -80,6 +82,7 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
   readonly #shared: SharedWatches;
   readonly #catchUps: CatchUps;
   readonly #carriers: Carriers;
+  readonly #proofs: WatchProofs;
   readonly #progress: ProgressRounds;
   readonly #leader: LeaderMonitor;
   readonly #creates: BurstGarbage;
@@ -115,6 +118,7 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
       watchOwner: this,
       owner: this,
     });
+    this.#proofs = new WatchProofs(clock, this);
     this.#progress = new ProgressRounds(clock, () => this.#carriers.streams);
     this.#leader = new LeaderMonitor(calls, clock, backoff());
     const collect = options.collectGarbage ?? (() => {});
@@ -160,6 +164,14 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
       else if (answer.kind === "refused") this.#own?.onRefused(token, answer.reason);
       onAnswer(answer);
     });
+  }
+
+  get callsLeft(): number {
+    return this.#carriers.callsLeft;
+  }
+
+  get hasOwnUser(): boolean {
+    return this.#own !== null;
   }
 
   prepare(subscriber: Subscriber): void {
@@ -270,6 +282,14 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
     this.onLagging(subscriber);
   }
 
+  onUnproven(subscriber: Subscriber): void {
+    this.#proofs.renew(subscriber);
+  }
+
+  onProven(subscriber: Subscriber): void {
+    this.#shared.join(subscriber);
+  }
+
   onProgressInterval(watch: UpstreamWatch, header: AnswerHeader): void {
     if (watch.catchUp) return;
     for (const audience of watch.audiences()) {
@@ -322,6 +342,8 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
       this.#demand.remove(subscriber);
       this.#waitingForMain.add(subscriber.stream);
       this.onMainChanged();
+    } else if (saysRefused(why.reason)) {
+      endBroken(subscriber, why.reason);
     } else {
       subscriber.stream.sendCanceled(subscriber, why);
     }

@@ -352,9 +352,7 @@ export class ModelClient {
     // Meant for an earlier watch with this id, perhaps.
     const asked = this.#cancelRequests.some((request) => request.id === id && request.at > watch.createAt);
     if (cancelReason === "" && asked) return;
-    if (cancelReason === "" || this.#refusal(watch) !== cancelReason) {
-      this.#violation(`watch ${id} is canceled: ${cancelReason}`);
-    }
+    this.#violation(`watch ${id} is canceled: ${cancelReason}`);
   }
 
   #onEvents(response: WatchResponse): void {
@@ -368,6 +366,8 @@ export class ModelClient {
     const wrong = watch.onEvents(response, compacted);
     if (wrong !== undefined) this.#violation(`watch ${id} of ${JSON.stringify(watch.wish)}: ${wrong}`);
     const lastRevision = response.events.at(-1)?.kv?.modRevision ?? 0n;
+    if (lastRevision > (this.#etcd.lastRevisionFor.get(this.token) ?? Number.POSITIVE_INFINITY))
+      this.#violation(`watch ${id} shows ${lastRevision} on a token that had ended when the member was lost`);
     if ((response.header?.revision ?? 0n) < lastRevision) this.#violation(`a header older than its events`);
   }
 

@@ -78,6 +78,8 @@ export class ModelEtcd implements WatchCalls {
   /** Calls that are not over. */
   calls: ModelCall[] = [];
   readonly expiredTokens = new Set<string>();
+  /** The newest revision that may be shown to who has a token that had ended when the last call was lost. */
+  readonly lastRevisionFor = new Map<string, number>();
   /** False: calls that require a leader end. */
   hasLeader = true;
   /** False: calls and reads that are under way fail instead of getting through. */
@@ -217,7 +219,14 @@ export class ModelEtcd implements WatchCalls {
 
   /** The connections of a member are lost. */
   cut(member: ModelMember, status: Status = CONNECTION_LOST): void {
-    for (const call of this.calls.slice()) if (call.member === member) call.end(status);
+    const lost = this.calls.filter((call) => call.member === member && !call.over);
+    const others = this.calls.filter((call) => call.member !== member && !call.over);
+    for (const call of lost) call.end(status);
+    // What lives beside them, or was begun since a token ended, may be shown on.
+    if (lost.length === 0 || others.length > 0 || this.own !== null) return;
+    for (const token of this.expiredTokens) {
+      if (!this.lastRevisionFor.has(token)) this.lastRevisionFor.set(token, this.store.revision);
+    }
   }
 
   loseLeader(): void {

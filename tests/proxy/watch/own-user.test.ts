@@ -1,5 +1,6 @@
 /** Shared watches in the name of the proxy's own user, against a model of etcd. */
 import { describe, expect, test } from "bun:test";
+import { Code } from "../../../src/grpc/status.ts";
 import { INVALID_AUTH_TOKEN } from "./model-refusals.ts";
 import { anything, begin as beginWith, deliverAll, EVERYTHING, type Parts, write } from "./watch-scene.ts";
 
@@ -175,23 +176,26 @@ describe("where that user may not watch", () => {
     expect(world.faultsAtRest()).toEqual([]);
   });
 
-  test("a watch none of whose tokens does is ended for its client's own reason", () => {
+  test("a watch none of whose tokens does ends its client's stream, for his own reason", () => {
     const parts = begin();
     const { world, etcd } = parts;
     etcd.own!.restrict([]);
-    const watch = world.watch({ key: "a" }, world.connect({ token: "ann-1" }));
+    const client = world.connect({ token: "ann-1" });
+    const watch = world.watch({ key: "a" }, client);
     world.settle();
     etcd.expiredTokens.add("ann-1");
     etcd.cut(etcd.member);
     world.settle();
-    expect([watch.canceled, watch.cancelReason]).toEqual([true, INVALID_AUTH_TOKEN]);
+    expect([watch.canceled, client.status?.code]).toEqual([false, Code.UNAVAILABLE]);
+    expect(client.status?.message).toEndWith(INVALID_AUTH_TOKEN);
     expect(world.faultsAtRest()).toEqual([]);
   });
 
   test("and is not let in, watches wait for it no longer than etcd takes to say so", () => {
     const parts = begin();
     const { world, etcd } = parts;
-    const watch = world.watch({ key: "a" }, world.connect({ token: "ann-1" }));
+    const client = world.connect({ token: "ann-1" });
+    const watch = world.watch({ key: "a" }, client);
     world.settle();
     etcd.own!.expire();
     etcd.own!.turnAway();
@@ -200,7 +204,8 @@ describe("where that user may not watch", () => {
     deliverAllButToken(parts);
     expect(watch.live).toBe(true);
     world.settle();
-    expect([watch.canceled, watch.cancelReason]).toEqual([true, INVALID_AUTH_TOKEN]);
+    expect([watch.canceled, client.status?.code]).toEqual([false, Code.UNAVAILABLE]);
+    expect(client.status?.message).toEndWith(INVALID_AUTH_TOKEN);
     expect(world.faultsAtRest()).toEqual([]);
   });
 });

@@ -241,17 +241,64 @@ describe("tokens", () => {
 
   test("carry a shared watch one after another, as they end", () => {
     const { world, etcd } = begin({ permissions });
-    const [first, second] = [world.connect({ token: "ann-1" }), world.connect({ token: "ann-2" })];
-    const watch = world.watch({ key: "a" }, first);
-    world.watch({ key: "a" }, second);
+    const clients = [world.connect({ token: "ann-1" }), world.connect({ token: "ann-2" })];
+    const watches = clients.map((client) => world.watch({ key: "a" }, client));
     world.settle();
-    const carrying = etcd.calls[0]!.token;
-    etcd.expiredTokens.add(carrying);
+    const carrying = clients.findIndex(({ token }) => token === etcd.calls[0]!.token);
+    const other = 1 - carrying;
+    etcd.expiredTokens.add(clients[carrying]!.token);
+    write(world, "a", 1);
     etcd.cut(etcd.member);
     world.settle();
-    expect(etcd.calls.map(({ token }) => token)).toEqual([carrying === "ann-1" ? "ann-2" : "ann-1"]);
+    expect(etcd.calls.map(({ token }) => token)).toEqual([clients[other]!.token]);
     write(world, "a", 1);
-    expect([watch.live, watch.received]).toEqual([true, 1]);
+    expect([watches[other]!.live, watches[other]!.received]).toEqual([true, 2]);
+    expect([watches[carrying]!.received, clients[carrying]!.status?.code]).toEqual([1, Code.UNAVAILABLE]);
+    expect(world.faultsAtRest()).toEqual([]);
+  });
+
+  test("are asked for again when another call carries the watch, of everybody but who carries it", () => {
+    const { world, etcd } = begin({ permissions, members: 2 });
+    const carrier = world.connect({ token: "ann-1" });
+    world.watch(EVERYTHING, carrier);
+    world.settle();
+    const [ended, good] = [world.connect({ token: "ann-2" }), world.connect({ token: "bob" })];
+    const watches = [world.watch({ key: "b" }, ended), world.watch({ key: "b" }, good)];
+    world.settle();
+    etcd.expiredTokens.add("ann-2");
+    write(world, "b", 1);
+    // The channel turns to another connection while the one before lives.
+    etcd.member = etcd.members[1]!;
+    deliverAll(world);
+    etcd.cut(etcd.members[0]!);
+    write(world, "b", 2);
+    expect(watches.map(({ received }) => received)).toEqual([1, 3]);
+    expect([carrier.status, ended.status?.code, good.status]).toEqual([
+      undefined,
+      Code.UNAVAILABLE,
+      undefined,
+    ]);
+    expect(world.faultsAtRest()).toEqual([]);
+  });
+
+  test("that have ended end the streams of who has fallen behind: he comes anew, with nothing lost", () => {
+    const limits = { queueBytesMax: 4096, ringBytesMax: 4096, messageBytesGoal: 1024 };
+    const { world, etcd } = begin({ permissions }, limits);
+    const slow = world.connect({ token: "ann-1", windowBytes: 100 });
+    const watch = world.watch({ key: "a" }, slow);
+    const quick = world.connect({ token: "ann-2" });
+    world.watch({ key: "a" }, quick);
+    world.settle();
+    for (const { token } of etcd.calls) etcd.expiredTokens.add(token);
+    etcd.expiredTokens.add("ann-1");
+    for (let n = 0; n < 20; n++) {
+      etcd.store.write([["a", "v".repeat(1000)]]);
+      deliverAll(world);
+    }
+    slow.readAll();
+    world.settle();
+    expect([watch.canceled, slow.status?.code, quick.status]).toEqual([false, Code.UNAVAILABLE, undefined]);
+    expect(quick.watches[0]!.received).toBe(20);
     expect(world.faultsAtRest()).toEqual([]);
   });
 
@@ -269,16 +316,21 @@ describe("tokens", () => {
     expect(world.faultsAtRest()).toEqual([]);
   });
 
-  test("that have all ended end their watches with the reason once they are needed", () => {
+  test("that have all ended end the streams once their call is lost, as that of a private watch would end", () => {
     const { world, etcd } = begin({ permissions });
-    const watch = world.watch({ key: "a" }, world.connect({ token: "ann-1" }));
+    const client = world.connect({ token: "ann-1" });
+    const watch = world.watch({ key: "a" }, client);
     world.settle();
     etcd.expiredTokens.add("ann-1");
     write(world, "a", 1);
     expect([watch.live, watch.received]).toEqual([true, 1]);
     etcd.cut(etcd.member);
     world.settle();
-    expect([watch.canceled, watch.cancelReason]).toEqual([true, INVALID_AUTH_TOKEN]);
+    expect(watch.canceled).toBe(false);
+    expect(client.status).toEqual({
+      code: Code.UNAVAILABLE,
+      message: `etcdproxy: the watch's call to a member is over: ${INVALID_AUTH_TOKEN}`,
+    });
     expect(world.faultsAtRest()).toEqual([]);
   });
 });

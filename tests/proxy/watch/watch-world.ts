@@ -230,8 +230,11 @@ export class WatchWorld {
     }
   }
 
-  #mayEnd({ requireLeader, status, watches }: ModelClient): boolean {
+  #mayEnd({ requireLeader, status, watches, token }: ModelClient): boolean {
     if (status?.code !== Code.UNAVAILABLE) return false;
+    // Watches that it began while it could, and cannot begin anew.
+    if (status.message.endsWith(INVALID_AUTH_TOKEN))
+      return this.etcd.expiredTokens.has(token) && watches.length > 0;
     if (status.message === NO_LEADER.message) return requireLeader && this.etcd.leaderLosses > 0;
     // A create that no member could be asked about.
     const failed = [UNREACHABLE.message, CONNECTION_LOST.message].includes(status.message);
