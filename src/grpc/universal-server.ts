@@ -6,12 +6,12 @@
  * for the socket.
  */
 import type { UniversalHandlerFn, UniversalServerResponse } from "@connectrpc/connect/protocol";
-import { headerField } from "../hpack/header-field.ts";
+import { type HeaderField, headerField } from "../hpack/header-field.ts";
 import { STREAM_WINDOW_BYTES } from "../http2/limits.ts";
 import { ByteQueue } from "./byte-queue.ts";
 import { fieldsOf, headersOf } from "./header-fields.ts";
 import type { CallReceiver, ServerCall } from "./server-call.ts";
-import { Code } from "./status.ts";
+import { Code, decodeMessage, encodeMessage } from "./status.ts";
 
 /** Serves `call` by `handler`; `method` is the HTTP method it came with. */
 export function serveUniversal(call: ServerCall, method: string, handler: UniversalHandlerFn): void {
@@ -84,7 +84,7 @@ class UniversalExchange implements CallReceiver {
       }
       if (call.finished) return;
     }
-    const trailers = fieldsOf(response.trailer);
+    const trailers = fieldsOf(response.trailer).map(asMembersEncode);
     if (trailers.length > 0) call.finishWithTrailers(trailers);
     else call.finish();
   }
@@ -93,4 +93,13 @@ class UniversalExchange implements CallReceiver {
     this.#sent?.();
     this.#sent = null;
   }
+}
+
+/**
+ * Connect encodes more of a message than gRPC asks for (`:` among it), and not all clients undo that: grpc-js shows
+ * `etcdserver%3A permission denied`.
+ */
+function asMembersEncode(field: HeaderField): HeaderField {
+  const { name, value } = field;
+  return name === "grpc-message" ? headerField(name, encodeMessage(decodeMessage(value))) : field;
 }

@@ -14,6 +14,8 @@ export interface RecordedCallOptions {
 export class RecordedCall implements ServerCall {
   readonly head: CallHead;
   readonly deadlineMs: number;
+  /** The section that ended it, as it was sent. */
+  trailers: readonly HeaderField[] = [];
   receiver: CallReceiver = NO_RECEIVER;
   finished = false;
   /** Header sections of the answer, the first first. */
@@ -57,6 +59,7 @@ export class RecordedCall implements ServerCall {
   }
 
   finishWithTrailers(fields: readonly HeaderField[]): void {
+    this.trailers = fields;
     this.#finish(readStatus(fields) ?? { code: -1, message: "no status" });
   }
 

@@ -52,6 +52,16 @@ describe("a handler", () => {
     ]);
   });
 
+  test("tells a message in the encoding that members use, in which a colon is one", async () => {
+    const trailer = new Headers({
+      "grpc-status": "7",
+      "grpc-message": "etcdserver%3A%20100%25%20den%C3%AFed",
+    });
+    const call = serve(() => Promise.resolve({ status: 200, body: pieces(), trailer }));
+    await call.status;
+    expect(call.trailers).toContainEqual(headerField("grpc-message", "etcdserver: 100%25 den%C3%AFed"));
+  });
+
   test("that throws ends the call INTERNAL", async () => {
     const call = serve(() => Promise.reject(new Error("broken")));
     expect(await call.status).toEqual({ code: Code.INTERNAL, message: "etcdproxy: broken" });
