@@ -1,7 +1,7 @@
 /**
  * The end-to-end suite's three targets: a real cluster itself, and our two products in front of it.
  *
- * One cluster of three members for each test file, started once. A case is registered for all targets and must
+ * One cluster for each test file, of three members unless it asks for one, started once. A case is registered for all targets and must
  * pass on `direct` first; one that cannot hold through a proxy is left out there and says why in its name.
  */
 import { afterAll, beforeAll, setDefaultTimeout, test } from "bun:test";
@@ -45,6 +45,10 @@ export interface CaseOptions {
 export interface TargetsOptions {
   /** Further flags for the grpc-proxy. */
   readonly grpcProxyFlags?: readonly string[];
+  /** 3 when absent. */
+  readonly members?: 1 | 3;
+  /** Further flags for every member. */
+  readonly memberFlags?: readonly string[];
   /** Members that the proxies are given, by index; all when absent. */
   readonly proxiedMembers?: readonly number[];
 }
@@ -73,7 +77,8 @@ export class Targets {
   }
 
   async start(options: TargetsOptions): Promise<void> {
-    const [cluster] = await Promise.all([startEtcdCluster({ members: 3 }), ensureBuilt()]);
+    const { members = 3, memberFlags: flags = [] } = options;
+    const [cluster] = await Promise.all([startEtcdCluster({ members, flags }), ensureBuilt()]);
     this.#cluster = cluster;
     const proxied = options.proxiedMembers?.map((index) => cluster.member(index).endpoint);
     const endpoints = proxied ?? cluster.endpoints;
