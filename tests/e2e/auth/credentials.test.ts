@@ -183,7 +183,7 @@ function scene(
     async (target) => {
       using direct = new GrpcClient(targets.cluster.member(0).endpoint);
       const { token } = await new Accounts(direct, true).logIn("reader");
-      return attempts(target, who.replaceAll(" ", "-"), metadataOf(token));
+      return await attempts(target, who.replaceAll(" ", "-"), metadataOf(token));
     },
     check,
   );

@@ -169,16 +169,16 @@ eachTarget("watch shows what the user may see, and tells who may not", async (ta
   const refusal = "etcdserver: permission denied";
   await denied.stderr.find("the refusal", (line) => (line.includes(refusal) ? line : undefined));
   // Until both have begun nothing tells when they have.
-  let begun = false;
+  const begun = new AbortController();
   const writing = (async () => {
-    while (!begun) await told(target, [as("second"), "put", `${prefix}a`, "1"]);
+    while (!begun.signal.aborted) await told(target, [as("second"), "put", `${prefix}a`, "1"]);
   })();
   try {
     for (const stream of [watch, all]) {
       expect(await stream.nextLines(3)).toEqual(["PUT", `${prefix}a`, "1"]);
     }
   } finally {
-    begun = true;
+    begun.abort();
     await writing;
   }
 });

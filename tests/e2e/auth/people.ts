@@ -4,7 +4,7 @@
  * `root` everything; `reader` and `second` read and write `p/…`; `stranger` reads and writes `q/…`; `keyholder` reads and writes
  * the one key `p/one`; `rest` everything from `p/` on; `powerless` nothing.
  */
-import { Accounts } from "../watch/accounts.ts";
+import { Accounts, type Credentials } from "../watch/accounts.ts";
 import { prefixRange } from "../watch/watch-stream.ts";
 import { GrpcClient } from "../../harness/grpc-client.ts";
 
@@ -38,4 +38,19 @@ export async function addPeople(memberAddress: string): Promise<void> {
     if (role !== undefined) await accounts.grantRole(user, role);
   }
   await accounts.enable();
+}
+
+/** A new token of a user, asked for at a member itself. */
+export async function tokenOf(memberAddress: string, user: string): Promise<Credentials> {
+  using client = new GrpcClient(memberAddress);
+  return await new Accounts(client, true).logIn(user);
+}
+
+/** Does something with the accounts, as root and at a member itself. */
+export async function administer(
+  memberAddress: string,
+  change: (accounts: Accounts) => Promise<void>,
+): Promise<void> {
+  using client = new GrpcClient(memberAddress);
+  await change(new Accounts(client, true));
 }
