@@ -170,10 +170,6 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
     return this.#carriers.callsLeft;
   }
 
-  get hasOwnUser(): boolean {
-    return this.#own !== null;
-  }
-
   prepare(subscriber: Subscriber): void {
     this.#demand.add(subscriber);
     this.#stats.clientWatches++;

@@ -5,11 +5,9 @@
  * connection, and begins anew with what its client may do then. One that shares lives on, carried by whose token may read the
  * range: so everybody else proves his range again before he is shown anything that came over a newer call. Who
  * cannot is told what a private watch's client is told, that the stream is broken: he comes back with a new token, or is refused.
- *
- * If the proxy has a user of its own, that keeps up watches whose tokens have ended, and only a refusal of the caller himself counts.
+ * A user of the proxy's own changes nothing about that: he carries watches, and stands in for no client.
  */
 import type { Clock } from "../../base/clock.ts";
-import { saysTokenEnded } from "../../etcd/auth-refusal.ts";
 import type { KeyRange } from "../../etcd/key-range.ts";
 import { Code } from "../../grpc/status.ts";
 import type { ProbeAnswer } from "./revision-probes.ts";
@@ -18,8 +16,6 @@ import type { Subscriber } from "./subscriber.ts";
 export interface WatchProofsOwner {
   /** Grows whenever a call that carries watches was lost or left. */
   readonly callsLeft: number;
-  /** The proxy has a user of its own. */
-  readonly hasOwnUser: boolean;
   probe(
     token: string,
     range: KeyRange | null,
@@ -52,17 +48,13 @@ export class WatchProofs {
         this.#clock.after(RETRY_MS, () => {
           if (!subscriber.ended) this.renew(subscriber);
         });
-      } else if (answer.kind === "allowed" || this.#keepsUp(answer.reason)) {
+      } else if (answer.kind === "allowed") {
         subscriber.provenAt = callsLeft;
         this.#owner.onProven(subscriber);
       } else {
         endBroken(subscriber, answer.reason);
       }
     });
-  }
-
-  #keepsUp(reason: string): boolean {
-    return this.#owner.hasOwnUser && saysTokenEnded(reason);
   }
 }
 

@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { GrpcClient } from "../../harness/grpc-client.ts";
 import { waitFor } from "../../harness/wait-for.ts";
+import { Code } from "../../../src/grpc/status.ts";
 import { KV } from "../../../src/gen/etcdserverpb/kv_pb.ts";
 import { bytes } from "../methods/side.ts";
 import { Accounts, PASSWORD } from "../watch/accounts.ts";
@@ -93,18 +94,26 @@ describe.each<TokenKind>(["simple", "jwt"])("with %s tokens", (kind) => {
     await waitForLoad(scene.cluster, { watches: 1, streams: 1 });
   });
 
-  test("watches live on when their member is lost and no token does any more, neither theirs nor the user's", async () => {
+  test("when the member is lost and no token does any more, the user logs in anew and clients come again", async () => {
     using session = await begin(scene);
     const stream = await session.streamOf("reader");
-    await stream.open(RANGE);
+    const { header } = await stream.open(RANGE);
     const first = await session.writer();
     await first.put("p/a", "1");
+    expect(await stream.events(0n, 1)).toEqual(first.expected(RANGE));
     for (const user of ["reader", OWN_USER]) await session.accounts.endTokens(user);
     await scene.restartMember();
     const second = await waitFor("root to log in again", () => session.writer());
     await second.put("p/a", "2");
+    // As a private watch's call would: its client resumes with a new token.
+    const status = await stream.over();
+    expect(status.code).toBe(Code.UNAVAILABLE);
+    expect(status.details).toStartWith("etcdproxy: the watch's call to a member is over: rpc error: ");
+    expect(status.details).toContain(kind === "jwt" ? "revision of auth store is old" : "invalid auth token");
+    const again = await session.streamOf("reader");
+    await again.open(RANGE, { startRevision: header!.revision + 1n });
     const expected = [...first.expected(RANGE), ...second.expected(RANGE)];
-    expect(await stream.events(0n, expected.length)).toEqual(expected);
+    expect(await again.events(0n, expected.length)).toEqual(expected);
     await waitForLoad(scene.cluster, { watches: 1, streams: 1 });
   });
 
@@ -188,7 +197,7 @@ test("watches from before the user was let in move to its name, and lose nothing
   expect(await scene.begun()).toBe(moved);
 });
 
-test("watches go on at another member in the user's name, though their clients' tokens have ended", async () => {
+test("watches go on at another member in the user's name, but for those whose own tokens have ended", async () => {
   await using scene = await ownUserScene("simple", { shortTokens: false, members: 3 });
   await scene.accounts.enable();
   const proxy = await scene.proxy();
@@ -197,8 +206,8 @@ test("watches go on at another member in the user's name, though their clients' 
   const left = scene.cluster.members.find((member) => member.endpoint === endpoint)!;
   const other = scene.cluster.members.find((member) => member !== left)!;
   using session = new Session(scene, proxy.address, other.endpoint);
-  const stream = await session.streamOf("reader");
-  await stream.open(RANGE);
+  const [ended, good] = [await session.streamOf("reader"), await session.streamOf("root")];
+  for (const stream of [ended, good]) await stream.open(RANGE);
   const first = await session.writer();
   await first.put("p/a", "1");
   await session.accounts.endTokens("reader");
@@ -206,5 +215,6 @@ test("watches go on at another member in the user's name, though their clients' 
   await scene.cluster.waitHealthy();
   const second = await session.writer();
   await second.put("p/a", "2");
-  expect(await stream.events(0n, 2)).toEqual([...first.expected(RANGE), ...second.expected(RANGE)]);
+  expect(await good.events(0n, 2)).toEqual([...first.expected(RANGE), ...second.expected(RANGE)]);
+  expect((await ended.over()).code).toBe(Code.UNAVAILABLE);
 });

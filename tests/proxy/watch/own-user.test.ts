@@ -77,30 +77,35 @@ describe("with a user of its own", () => {
     expect(world.faultsAtRest()).toEqual([]);
   });
 
-  test("watches live on when their member is lost, though their clients' tokens have ended", () => {
+  test("when a member is lost, watches go on in its name, but for those whose own tokens have ended", () => {
     const parts = begin();
     const { world, etcd } = parts;
-    const watch = world.watch({ key: "a" }, world.connect({ token: "ann-1" }));
+    const [good, ended] = [world.connect({ token: "ann-1" }), world.connect({ token: "ann-2" })];
+    const watches = [good, ended].map((client) => world.watch({ key: "a" }, client));
     world.settle();
-    etcd.expiredTokens.add("ann-1");
+    etcd.expiredTokens.add("ann-2");
     etcd.cut(etcd.member);
     world.settle();
     write(world, "a", 1);
-    expect([watch.live, watch.received]).toEqual([true, 1]);
+    expect(watches.map(({ received }) => received)).toEqual([1, 0]);
+    expect([carriersOf(parts), good.status, ended.status?.code]).toEqual([
+      ["own-1"],
+      undefined,
+      Code.UNAVAILABLE,
+    ]);
     expect(world.faultsAtRest()).toEqual([]);
   });
 
-  test("when all tokens are lost with the member, its own too, watches wait for the new one", () => {
+  test("when its token is lost with the member, watches ride in a client's name until there is a new one", () => {
     const parts = begin();
     const { world, etcd } = parts;
     const watch = world.watch({ key: "a" }, world.connect({ token: "ann-1" }));
     world.settle();
     etcd.own!.expire();
-    etcd.expiredTokens.add("ann-1");
     etcd.cut(etcd.member);
     etcd.store.write([["a", "meanwhile"]]);
     deliverAllButToken(parts);
-    expect([world.own?.expected, carriersOf(parts), watch.live]).toEqual([true, [], true]);
+    expect([world.own?.expected, carriersOf(parts), watch.live]).toEqual([true, ["ann-1"], true]);
     world.settle();
     write(world, "a", 1);
     expect([carriersOf(parts), watch.live, watch.received]).toEqual([["own-2"], true, 2]);
