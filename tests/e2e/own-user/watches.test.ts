@@ -211,6 +211,7 @@ test("watches go on at another member in the user's name, but for those whose ow
   const first = await session.writer();
   await first.put("p/a", "1");
   await session.accounts.endTokens("reader");
+  await scene.cluster.waitHealthy(); // Each member has read linearizably, so each knows of the token's end.
   await left.kill();
   await scene.cluster.waitHealthy();
   const second = await session.writer();
