@@ -12,7 +12,8 @@ import { CONNECTION_PREFACE } from "./frame.ts";
 import { HeadCache } from "./head-cache.ts";
 import { type ResponseHead, readResponseHead } from "./header-rules.ts";
 import { STREAM_IDS_RESERVE } from "./limits.ts";
-import { connectionReset, NO_HANDLER, Stream, type StreamHandler } from "./stream.ts";
+import type { Goaway } from "./malformed-frame.ts";
+import { connectionReset, Stream, type StreamHandler } from "./stream.ts";
 
 export interface ClientConnectionHandler extends ConnectionHandler {
   /** The server's SETTINGS have come: it speaks HTTP/2 and takes calls. */
@@ -99,7 +100,7 @@ export class ClientConnection extends Connection {
     if (stream.remoteEnded) {
       this.failStream(stream, ErrorCode.STREAM_CLOSED, "HEADERS behind END_STREAM");
     } else if (tooLarge) {
-      this.failStream(stream, ErrorCode.ENHANCE_YOUR_CALM, "header section is too large");
+      this.failStream(stream, ErrorCode.ENHANCE_YOUR_CALM, "header section is too large", "headerList");
     } else if (stream.headReceived) {
       this.receiveTrailers(stream, fields, tooLarge, endStream);
     } else {
@@ -141,15 +142,12 @@ export class ClientConnection extends Connection {
     else this.#handler.onStreamEnded();
   }
 
-  protected override onGoaway(lastStreamId: number, code: number, debugText: string): void {
+  protected override onGoaway({ lastStreamId, code, debugText }: Goaway): void {
     this.#goaway = true;
     const why = `member is going away with ${errorCodeName(code)}${debugText === "" ? "" : `: ${debugText}`}`;
     for (const stream of this.streams.all()) {
       if (stream.id <= lastStreamId) continue;
-      const handler = stream.handler;
-      stream.handler = NO_HANDLER;
-      stream.close();
-      handler.onReset(connectionReset(why, true));
+      stream.abort(connectionReset(why, true));
     }
     this.#handler.onGoaway(code, debugText);
     this.finishWhenIdle();

@@ -3,7 +3,7 @@
  * how it ended.
  */
 import type { BufferBudget } from "./buffer-budget.ts";
-import type { Http2Limits } from "./limits.ts";
+import type { Http2LimitName, Http2Limits } from "./limits.ts";
 import type { Settings } from "./settings.ts";
 
 /** How a connection ended. */
@@ -13,6 +13,8 @@ export interface ConnectionEnd {
   /** `self`: for what the peer did; `transport`: the socket closed; `finished`: nothing was left to do. */
   readonly cause: "self" | "transport" | "finished";
   readonly message: string;
+  /** The limit the peer has reached, where that is why; else null. */
+  readonly limit: Http2LimitName | null;
 }
 
 /** What the owner of the socket is told. */
@@ -23,6 +25,13 @@ export interface ConnectionHandler {
   onOutputLarge(): void;
   /** Nothing more will be received or opened. Flush `output`, then close the socket. */
   onEnd(end: ConnectionEnd): void;
+  /**
+   * The peer has reached a limit that costs it a stream or a request; one that costs it the connection is told
+   * by `onEnd`. Never called for normal traffic.
+   *
+   * @param reason what happened, for people
+   */
+  onLimit?(limit: Http2LimitName, reason: string): void;
 }
 
 export interface ConnectionOptions {

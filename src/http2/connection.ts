@@ -10,7 +10,7 @@
  */
 import { HpackError } from "../hpack/decoder.ts";
 import type { HeaderField } from "../hpack/header-field.ts";
-import type { BufferBudget } from "./buffer-budget.ts";
+import { ConnectionBuffers } from "./connection-buffers.ts";
 import {
   type ConnectionEnd,
   type ConnectionHandler,
@@ -32,8 +32,16 @@ import {
 import { FrameReader, type FrameSink } from "./frame-reader.ts";
 import { checkDependency, HeaderBlockReader } from "./header-block-reader.ts";
 import { trailerProblem } from "./header-rules.ts";
-import { CONNECTION_WINDOW_BYTES, type Http2Limits } from "./limits.ts";
-import { onConnection, onIdle, onStream, paddingBytes, wrongSize } from "./malformed-frame.ts";
+import { CONNECTION_WINDOW_BYTES, type Http2LimitName } from "./limits.ts";
+import {
+  type Goaway,
+  onConnection,
+  onIdle,
+  onStream,
+  paddingBytes,
+  readGoaway,
+  wrongSize,
+} from "./malformed-frame.ts";
 import { Outbound, type OutputListener } from "./outbound.ts";
 import { ReceiveWindow } from "./receive-window.ts";
 import { ResetMemory } from "./reset-memory.ts";
@@ -44,13 +52,12 @@ import {
   WINDOW_BYTES_MAX,
   writeSettings,
 } from "./settings.ts";
-import { connectionReset, largestHolder, NO_HANDLER, type Stream } from "./stream.ts";
+import { connectionReset, largestHolder, type Stream } from "./stream.ts";
 import { StreamTable } from "./stream-table.ts";
 
-export abstract class Connection implements FrameSink, OutputListener {
+export abstract class Connection extends ConnectionBuffers implements FrameSink, OutputListener {
   readonly outbound: Outbound;
   readonly localSettings: Settings;
-  readonly limits: Http2Limits;
   /** Set by the socket's owner before the first byte. */
   handler: ConnectionHandler = SILENT_HANDLER;
   /** The time given with the bytes being handled, in milliseconds of a monotonic clock. */
@@ -59,11 +66,6 @@ export abstract class Connection implements FrameSink, OutputListener {
   ended = false;
   /** The peer's SETTINGS have come: it speaks HTTP/2 and is alive. */
   settingsReceived = false;
-  /** DATA bytes queued or unconsumed over all streams, and output the peer leaves unread. */
-  heldBytes = 0;
-  /** What the streams' owners keep on their behalf, such as requests that may have to be sent again. */
-  retainedBytes = 0;
-
   readonly streams = new StreamTable();
   protected readonly floods: FloodGuard;
   /** The highest stream id the peer has opened. */
@@ -72,25 +74,21 @@ export abstract class Connection implements FrameSink, OutputListener {
   protected readonly resetStreams = new ResetMemory();
   readonly #reader: FrameReader;
   readonly #blocks: HeaderBlockReader;
-  readonly #budget: BufferBudget | undefined;
   readonly #receiveWindow = new ReceiveWindow();
   #settingsUnacknowledged = 1;
   #handling = false;
   #finishOwed = false;
-  #unreadBytes = 0;
 
   protected constructor(role: "client" | "server", options: ConnectionOptions, preface: string) {
-    this.limits = options.limits;
+    super(options.limits, options.budget);
     this.outbound = new Outbound(options.limits, this);
     this.localSettings = options.settings;
-    this.#budget = options.budget;
     this.#reader = new FrameReader(options.settings.frameBytesMax, this);
     this.#blocks = new HeaderBlockReader(options.limits, options.settings.headerTableBytes);
     this.floods = new FloodGuard(options.limits);
     this.outbound.output.write(Buffer.from(preface, "latin1"));
     writeSettings(this.outbound.output, options.settings, role);
     writeWindowUpdate(this.outbound.output, 0, CONNECTION_WINDOW_BYTES - WINDOW_BYTES_DEFAULT);
-    this.#budget?.join(this);
   }
 
   /** Takes in bytes from the socket. Never throws for what the peer sent. */
@@ -101,7 +99,7 @@ export abstract class Connection implements FrameSink, OutputListener {
       this.receiveBytes(chunk);
       this.outbound.settle();
     } catch (error) {
-      if (error instanceof ConnectionError) this.fail(error.code, error.message);
+      if (error instanceof ConnectionError) this.fail(error.code, error.message, error.limit);
       else if (error instanceof HpackError) this.fail(ErrorCode.COMPRESSION_ERROR, error.message);
       else {
         this.fail(ErrorCode.INTERNAL_ERROR, "internal error");
@@ -121,29 +119,22 @@ export abstract class Connection implements FrameSink, OutputListener {
 
   /** The socket is gone. Every open stream ends. */
   transportClosed(message: string): void {
-    this.end({ code: ErrorCode.NO_ERROR, cause: "transport", message });
+    this.end({ code: ErrorCode.NO_ERROR, cause: "transport", message, limit: null });
   }
 
   /** Ends the connection with GOAWAY (RFC 9113 §5.4.1). */
-  fail(code: number, message: string): void {
+  fail(code: number, message: string, limit: Http2LimitName | null = null): void {
     if (this.ended) return;
     writeGoaway(this.outbound.output, this.lastRemoteStreamId, code, message);
-    this.end({ code, cause: "self", message });
+    this.end({ code, cause: "self", message, limit });
   }
 
   protected end(end: ConnectionEnd): void {
     if (this.ended) return;
     this.ended = true;
     const reset = connectionReset(end.message, false);
-    for (const stream of this.streams.all()) {
-      const handler = stream.handler;
-      stream.handler = NO_HANDLER;
-      stream.close();
-      handler.onReset(reset);
-    }
-    this.heldBytesChanged(-this.heldBytes);
-    this.retainedBytesChanged(-this.retainedBytes);
-    this.#budget?.leave(this);
+    for (const stream of this.streams.all()) stream.abort(reset);
+    this.leaveBudget();
     this.handler.onEnd(end);
   }
 
@@ -185,12 +176,7 @@ export abstract class Connection implements FrameSink, OutputListener {
         break;
       case FrameType.GOAWAY:
         if (id !== 0) throw onStream("GOAWAY");
-        if (end - start < 8) throw wrongSize("GOAWAY");
-        this.onGoaway(
-          readUint32(bytes, start) & 0x7fffffff,
-          readUint32(bytes, start + 4),
-          Buffer.from(bytes.buffer, bytes.byteOffset + start + 8, Math.min(end - start - 8, 256)).toString(),
-        );
+        this.onGoaway(readGoaway(bytes, start, end));
         break;
       case FrameType.WINDOW_UPDATE:
         this.#onWindowUpdate(id, bytes, start, end);
@@ -228,7 +214,12 @@ export abstract class Connection implements FrameSink, OutputListener {
       return;
     }
     if (payloadBytes > stream.receiveWindowBytes) {
-      this.failStream(stream, ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the stream's window");
+      this.failStream(
+        stream,
+        ErrorCode.FLOW_CONTROL_ERROR,
+        "DATA beyond the stream's window",
+        "streamWindow",
+      );
       return;
     }
     if (!stream.headReceived) {
@@ -267,10 +258,7 @@ export abstract class Connection implements FrameSink, OutputListener {
     }
     this.onResetByPeer();
     const code = readUint32(bytes, start);
-    const handler = stream.handler;
-    stream.handler = NO_HANDLER;
-    stream.close();
-    handler.onReset({
+    stream.abort({
       code,
       cause: "peer",
       neverProcessed: code === ErrorCode.REFUSED_STREAM && !stream.headReceived,
@@ -365,14 +353,11 @@ export abstract class Connection implements FrameSink, OutputListener {
   }
 
   onOutputOverflow(): void {
-    this.fail(ErrorCode.ENHANCE_YOUR_CALM, "the peer does not read what it asked for");
+    this.fail(ErrorCode.ENHANCE_YOUR_CALM, "the peer does not read what it asked for", "unreadOutput");
   }
 
   onOutputUnread(bytes: number): void {
-    if (this.ended || bytes === this.#unreadBytes) return;
-    const change = bytes - this.#unreadBytes;
-    this.#unreadBytes = bytes;
-    this.heldBytesChanged(change);
+    if (!this.ended) this.unreadBytesChanged(bytes);
   }
 
   // ── what server and client do differently ──────────────────────────────────────────────────────────
@@ -384,7 +369,7 @@ export abstract class Connection implements FrameSink, OutputListener {
     tooLarge: boolean,
     endStream: boolean,
   ): void;
-  protected abstract onGoaway(lastStreamId: number, code: number, debugText: string): void;
+  protected abstract onGoaway(goaway: Goaway): void;
   /** True for a stream id that neither side has used yet. */
   protected abstract isIdle(id: number): boolean;
   /** DATA for a stream that is closed, and not because we reset it lately. */
@@ -424,33 +409,15 @@ export abstract class Connection implements FrameSink, OutputListener {
   protected finishWhenIdle(): void {
     this.#finishOwed = this.#handling;
     if (this.#handling || this.ended || !this.finished) return;
-    this.end({ code: ErrorCode.NO_ERROR, cause: "finished", message: "no stream is left" });
+    this.end({ code: ErrorCode.NO_ERROR, cause: "finished", message: "no stream is left", limit: null });
   }
 
-  /** The bytes held for this connection's streams have changed by `bytes`. */
-  heldBytesChanged(bytes: number): void {
-    this.heldBytes += bytes;
-    if (bytes > 0 && this.heldBytes > this.limits.connectionBufferBytesMax) this.shedLargest();
-    this.#budget?.changed(bytes);
-  }
-
-  /** What counts for the process's bound. */
-  get budgetedBytes(): number {
-    return this.heldBytes + this.retainedBytes;
-  }
-
-  /** Retained bytes count for the process's bound only: many large requests at once are no fault of a client. */
-  retainedBytesChanged(bytes: number): void {
-    this.retainedBytes += bytes;
-    this.#budget?.changed(bytes);
-  }
-
-  /** Gives up the stream that holds most, or the whole connection when none holds anything. */
-  shedLargest(): void {
+  protected override giveUpLargest(limit: Http2LimitName): void {
     const largest = largestHolder(this.streams.all());
     if (largest === null) {
-      this.fail(ErrorCode.ENHANCE_YOUR_CALM, "buffers are full");
+      this.fail(ErrorCode.ENHANCE_YOUR_CALM, "buffers are full", limit);
     } else {
+      this.handler.onLimit?.(limit, "buffers are full");
       this.#endStream(largest, ErrorCode.ENHANCE_YOUR_CALM, "buffers are full");
     }
   }
@@ -459,16 +426,19 @@ export abstract class Connection implements FrameSink, OutputListener {
    * Ends a stream for what the peer did on it (RFC 9113 §5.4.2). Counts, because a peer chooses how often:
    * so it may throw a ConnectionError, and is only for what happens inside `receive`.
    */
-  protected failStream(stream: Stream, code: number, message: string): void {
+  protected failStream(
+    stream: Stream,
+    code: number,
+    message: string,
+    limit: Http2LimitName | null = null,
+  ): void {
+    if (limit !== null) this.handler.onLimit?.(limit, message);
     this.floods.note("resets", this.nowMs);
     this.#endStream(stream, code, message);
   }
 
   #endStream(stream: Stream, code: number, message: string): void {
-    const handler = stream.handler;
-    stream.handler = NO_HANDLER;
-    stream.reset(code);
-    handler.onReset({ code, cause: "self", neverProcessed: false, message });
+    stream.fail({ code, cause: "self", neverProcessed: false, message });
   }
 
   /** A second header section on a stream: its trailers (RFC 9113 §8.1), checked and passed on. */
@@ -478,12 +448,9 @@ export abstract class Connection implements FrameSink, OutputListener {
     tooLarge: boolean,
     endStream: boolean,
   ): void {
-    let problem = trailerProblem(fields);
-    if (!endStream) problem = "second HEADERS without END_STREAM";
-    else if (tooLarge) problem = "trailers are too large";
-    else if (stream.contentBytesLeft > 0) problem = "DATA does not add up to content-length";
+    const problem = trailerProblem(fields, tooLarge, endStream, stream.contentBytesLeft);
     if (problem !== "") {
-      this.failStream(stream, ErrorCode.PROTOCOL_ERROR, problem);
+      this.failStream(stream, ErrorCode.PROTOCOL_ERROR, problem, tooLarge ? "headerList" : null);
       return;
     }
     const handler = stream.handler;

@@ -1,4 +1,7 @@
 /** Error codes of RST_STREAM and GOAWAY (RFC 9113 §7), and the error that ends a connection. */
+import type { Http2LimitName } from "./limits.ts";
+
+/** The codes by the RFC's names. */
 export const ErrorCode = {
   NO_ERROR: 0x0,
   PROTOCOL_ERROR: 0x1,
@@ -29,10 +32,13 @@ export function errorCodeName(code: number): string {
  */
 export class ConnectionError extends Error {
   readonly code: number;
+  /** The limit the peer has reached; null when it broke the protocol. */
+  readonly limit: Http2LimitName | null;
 
-  constructor(code: number, message: string) {
+  constructor(code: number, message: string, limit: Http2LimitName | null = null) {
     super(message);
     this.name = "ConnectionError";
     this.code = code;
+    this.limit = limit;
   }
 }

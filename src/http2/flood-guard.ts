@@ -24,7 +24,7 @@ export class FloodGuard {
       this.#buckets.set(kind, bucket);
     }
     if (!bucket.take(nowMs)) {
-      throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, `too many ${kind}`);
+      throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, `too many ${kind}`, kind);
     }
   }
 }

@@ -51,6 +51,7 @@ export class FrameReader {
       throw new ConnectionError(
         ErrorCode.FRAME_SIZE_ERROR,
         `frame of ${payloadBytes} bytes, at most ${this.#frameBytesMax} are allowed`,
+        "frameSize",
       );
     }
     return payloadBytes;

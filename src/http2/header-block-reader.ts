@@ -79,7 +79,11 @@ export class HeaderBlockReader {
     if (block === null) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without HEADERS");
     this.#continuationFrames++;
     if (this.#continuationFrames > this.#limits.continuationFramesMax) {
-      throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "too many CONTINUATION frames");
+      throw new ConnectionError(
+        ErrorCode.ENHANCE_YOUR_CALM,
+        "too many CONTINUATION frames",
+        "continuationFrames",
+      );
     }
     this.#gather(block, bytes, start, end);
     if ((flags & Flag.END_HEADERS) === 0) return null;
@@ -96,7 +100,7 @@ export class HeaderBlockReader {
 
   #gather(block: ByteWriter, bytes: Uint8Array, start: number, end: number): void {
     if (block.length + end - start > this.#limits.headerBlockBytesMax) {
-      throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "header block is too large");
+      throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "header block is too large", "headerBlock");
     }
     block.write(bytes, start, end);
   }

@@ -104,7 +104,15 @@ export function readResponseHead(fields: readonly HeaderField[]): ResponseHead |
 }
 
 /** Checks a trailer section: regular fields only (RFC 9113 §8.1). Returns "" or what is wrong. */
-export function trailerProblem(fields: readonly HeaderField[]): string {
+export function trailerProblem(
+  fields: readonly HeaderField[],
+  tooLarge: boolean,
+  endStream: boolean,
+  contentBytesLeft: number,
+): string {
+  if (contentBytesLeft > 0) return "DATA does not add up to content-length";
+  if (tooLarge) return "trailers are too large";
+  if (!endStream) return "second HEADERS without END_STREAM";
   for (const { name, value } of fields) {
     if (name.charCodeAt(0) === COLON) return `pseudo-header field ${JSON.stringify(name)} in trailers`;
     const problem = regularFieldProblem(name, value);

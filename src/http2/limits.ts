@@ -32,6 +32,26 @@ export interface Http2Limits {
   readonly prefaceTimeoutMs: number;
 }
 
+/**
+ * The name of each limit that a peer can reach, as the owner of a connection hears of it, for logs and counters.
+ * `processBuffers` is the bound on all connections together.
+ */
+export type Http2LimitName =
+  | "headerList"
+  | "headerBlock"
+  | "continuationFrames"
+  | "resets"
+  | "pings"
+  | "settings"
+  | "emptyData"
+  | "idleFrames"
+  | "connectionBuffers"
+  | "processBuffers"
+  | "unreadOutput"
+  | "concurrentStreams"
+  | "frameSize"
+  | "streamWindow";
+
 export const HTTP2_LIMITS: Http2Limits = {
   headerListBytesMax: 16 * 1024,
   headerBlockBytesMax: 32 * 1024,

@@ -1,5 +1,27 @@
-/** The connection errors that a frame in the wrong place or of the wrong size is (RFC 9113 §6). */
+/** What can be wrong with any frame, as connection errors (RFC 9113 §6); GOAWAY, which has parts of its own. */
 import { ConnectionError, ErrorCode } from "./error-code.ts";
+import { readUint32 } from "./frame.ts";
+
+/** RFC 9113 §6.8. */
+export interface Goaway {
+  readonly lastStreamId: number;
+  readonly code: number;
+  readonly debugText: string;
+}
+
+/** Octets of a GOAWAY's debug data that are looked at. */
+const DEBUG_BYTES_MAX = 256;
+
+/** Reads the payload `[start, end)` of a GOAWAY frame. */
+export function readGoaway(bytes: Uint8Array, start: number, end: number): Goaway {
+  if (end - start < 8) throw wrongSize("GOAWAY");
+  const debugBytes = Math.min(end - start - 8, DEBUG_BYTES_MAX);
+  return {
+    lastStreamId: readUint32(bytes, start) & 0x7fffffff,
+    code: readUint32(bytes, start + 4),
+    debugText: Buffer.from(bytes.buffer, bytes.byteOffset + start + 8, debugBytes).toString(),
+  };
+}
 
 /** Length of the padding behind `[start, end)`'s content (RFC 9113 §6.1). */
 export function paddingBytes(frame: string, bytes: Uint8Array, start: number, end: number): number {

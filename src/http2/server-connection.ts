@@ -85,6 +85,7 @@ export class ServerConnection extends Connection {
     if (this.#drain === "last stream told") return; // Above GOAWAY's last stream: ignored (RFC 9113 §6.8).
     this.lastRemoteStreamId = id;
     if (this.streams.size >= this.localSettings.concurrentStreamsMax) {
+      this.handler.onLimit?.("concurrentStreams", "request beyond MAX_CONCURRENT_STREAMS");
       this.refuse(id, ErrorCode.REFUSED_STREAM);
       return;
     }
@@ -112,6 +113,7 @@ export class ServerConnection extends Connection {
 
   /** RFC 6585 §5. The stream never reaches the handler. */
   #answerTooLarge(id: number, endStream: boolean): void {
+    this.handler.onLimit?.("headerList", "header section is too large");
     this.floods.note("resets", this.nowMs);
     const stream = this.#newStream(id);
     if (endStream) stream.remoteEnd();

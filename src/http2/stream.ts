@@ -180,6 +180,22 @@ export class Stream {
     connection.outbound.settle();
   }
 
+  /** Forgets the stream, whose handler hears why. The peer is told nothing. */
+  abort(reset: StreamReset): void {
+    const handler = this.handler;
+    this.handler = NO_HANDLER;
+    this.close();
+    handler.onReset(reset);
+  }
+
+  /** Sends RST_STREAM and forgets the stream, whose handler hears why. */
+  fail(reset: StreamReset): void {
+    const handler = this.handler;
+    this.handler = NO_HANDLER;
+    this.reset(reset.code);
+    handler.onReset(reset);
+  }
+
   /** The handler is done with `bytes` bytes of received DATA; the peer gets credit for them in time. */
   consume(bytes: number): void {
     if (this.state === "closed" || bytes === 0) return;

@@ -1,7 +1,7 @@
 /** What a peer may make us spend: floods, unread output, bytes held (RFC 9113 §10.5). */
 import { describe, expect, test } from "bun:test";
 import { BufferBudget } from "../../src/http2/buffer-budget.ts";
-import { HTTP2_LIMITS } from "../../src/http2/limits.ts";
+import { HTTP2_LIMITS, type Http2LimitName, type Http2Limits } from "../../src/http2/limits.ts";
 import {
   CANCEL,
   CONTINUATION,
@@ -20,6 +20,7 @@ import {
 } from "./frames.ts";
 import {
   client,
+  type ClientWire,
   clientWithRequest,
   fields,
   REQUEST,
@@ -330,4 +331,93 @@ describe("bytes that all connections may make the process hold", () => {
     wire.connection.transportClosed("connection closed");
     expect(budget.heldBytes).toBe(0);
   });
+});
+
+describe("the owner of a connection hears the name of each limit", () => {
+  const FULL = new Uint8Array(16_384);
+  const NONE = { burst: 0, perSecond: 0 };
+
+  const cases: readonly (readonly [limit: Http2LimitName, attack: () => ServerWire | ClientWire])[] = [
+    ["resets", () => attacked({ resets: NONE }, (wire) => [wire.headers(1, [["X", "1"]])])],
+    ["pings", () => attacked({ pings: NONE }, () => [ping("12345678")])],
+    ["settings", () => attacked({ settings: { burst: 1, perSecond: 0 } }, () => [settings()])],
+    ["emptyData", () => attacked({ emptyData: NONE }, (wire) => [wire.headers(1, REQUEST), data(1, "")])],
+    ["idleFrames", () => attacked({ idleFrames: NONE }, () => [frame(0x42, 0, 0)])],
+    [
+      "continuationFrames",
+      () => attacked({ continuationFramesMax: 0 }, () => [frame(HEADERS, 0, 1), frame(CONTINUATION, 0, 1)]),
+    ],
+    ["headerBlock", () => attacked({ headerBlockBytesMax: 9 }, () => [frame(HEADERS, 0, 1, FULL)])],
+    ["headerList", () => attacked({ headerListBytesMax: 9 }, (wire) => [wire.headers(1, REQUEST)])],
+    ["frameSize", () => attacked({}, () => [frame(0x42, 0, 0, new Uint8Array(16_385))])],
+    [
+      "streamWindow",
+      () =>
+        attacked({}, (wire) => [
+          wire.headers(1, REQUEST),
+          ...Array.from({ length: 17 }, () => data(1, FULL)),
+        ]),
+    ],
+    [
+      "connectionBuffers",
+      () => attacked({ connectionBufferBytesMax: 9 }, (wire) => [wire.headers(1, REQUEST), data(1, FULL)]),
+    ],
+    [
+      "headerList",
+      () => {
+        const { wire } = clientWithRequest({ limits: { headerListBytesMax: 9 } });
+        wire.send(wire.headers(1, RESPONSE));
+        return wire;
+      },
+    ],
+    [
+      "headerList",
+      () => {
+        const { wire } = serverWithRequest({ limits: { headerListBytesMax: 1000 } });
+        wire.send(wire.headers(1, [["x-note", "~".repeat(1000)]], END_STREAM));
+        return wire;
+      },
+    ],
+    [
+      "concurrentStreams",
+      () => {
+        const { wire } = serverWithRequest({ settings: { concurrentStreamsMax: 1 } });
+        wire.send(wire.headers(3, REQUEST));
+        return wire;
+      },
+    ],
+    [
+      "processBuffers",
+      () => {
+        const { wire } = serverWithRequest({ budget: new BufferBudget(9) });
+        wire.send(data(1, FULL));
+        return wire;
+      },
+    ],
+    [
+      "unreadOutput",
+      () => {
+        const { wire, stream } = serverWithRequest({ limits: { outputBytesMax: 100_000 } });
+        while (!wire.connection.ended) stream.sendHeaders(fields([["x-note", "~".repeat(9000)]]), false);
+        return wire;
+      },
+    ],
+  ];
+
+  test.each(cases)("%s", (limit, attack) => {
+    expect(attack().limits).toEqual([limit]);
+  });
+
+  test("what breaks the protocol is no limit", () => {
+    const wire = server();
+    wire.send(data(0, "x"));
+    expect(wire.connection.ended).toBe(true);
+    expect(wire.limits).toEqual([]);
+  });
+
+  function attacked(limits: Partial<Http2Limits>, frames: (wire: ServerWire) => Uint8Array[]): ServerWire {
+    const wire = server({ limits });
+    wire.send(...frames(wire));
+    return wire;
+  }
 });

@@ -13,7 +13,12 @@ import { ClientConnection } from "../../src/http2/client-connection.ts";
 import type { Connection } from "../../src/http2/connection.ts";
 import type { ConnectionEnd, ConnectionOptions } from "../../src/http2/connection-handler.ts";
 import { errorCodeName } from "../../src/http2/error-code.ts";
-import { HTTP2_LIMITS, type Http2Limits, STREAM_WINDOW_BYTES } from "../../src/http2/limits.ts";
+import {
+  HTTP2_LIMITS,
+  type Http2LimitName,
+  type Http2Limits,
+  STREAM_WINDOW_BYTES,
+} from "../../src/http2/limits.ts";
 import { ServerConnection } from "../../src/http2/server-connection.ts";
 import { defaultSettings, type Settings } from "../../src/http2/settings.ts";
 import type { Stream, StreamHandler } from "../../src/http2/stream.ts";
@@ -64,6 +69,8 @@ export class Wire<C extends Connection> {
   readonly connection: C;
   /** What the engine told the owner of the connection and of its streams, one line for each event. */
   readonly events: string[] = [];
+  /** The limits of which the engine told the connection's owner, in order. */
+  readonly limits: Http2LimitName[] = [];
   /** The streams the engine has told of, by id. */
   readonly streams = new Map<number, Stream>();
   /** The peer's clock, in milliseconds; tests move it. */
@@ -162,6 +169,7 @@ export class Wire<C extends Connection> {
   }
 
   noteEnd(end: ConnectionEnd): void {
+    if (end.limit !== null) this.limits.push(end.limit);
     this.events.push(`end by ${end.cause} with ${errorCodeName(end.code)}`);
   }
 }
@@ -197,6 +205,7 @@ export function freshServer(options: WireOptions = {}): ServerWire {
         onOutput() {},
         onOutputLarge() {},
         onEnd: (end) => wire.noteEnd(end),
+        onLimit: (limit) => wire.limits.push(limit),
         onRequest(stream, head, endStream) {
           wire.streams.set(stream.id, stream);
           stream.handler = wire.streamHandler(() => stream.id);
@@ -240,6 +249,7 @@ export function freshClient(options: WireOptions = {}, firstStreamId = 1): Clien
           onOutput() {},
           onOutputLarge() {},
           onEnd: (end) => wire.noteEnd(end),
+          onLimit: (limit) => wire.limits.push(limit),
           onReady: () => wire.events.push("ready"),
           onGoaway: (code, debugText) =>
             wire.events.push(`goaway ${errorCodeName(code)} ${debugText}`.trim()),

@@ -1,0 +1,67 @@
+/**
+ * What one connection's peer makes us hold, and the two bounds on it: the connection's own and the process's.
+ *
+ * Stands below the connection, whose streams report every change, and beside the process's budget. Invariant: what
+ * the budget counts for this connection is always `budgetedBytes`.
+ */
+import type { BufferBudget, BufferHolder } from "./buffer-budget.ts";
+import type { Http2LimitName, Http2Limits } from "./limits.ts";
+
+export abstract class ConnectionBuffers implements BufferHolder {
+  readonly limits: Http2Limits;
+  /** DATA bytes queued or unconsumed over all streams, and output the peer leaves unread. */
+  heldBytes = 0;
+  /** What the streams' owners keep on their behalf, such as requests that may have to be sent again. */
+  retainedBytes = 0;
+  readonly #budget: BufferBudget | undefined;
+  #unreadBytes = 0;
+
+  protected constructor(limits: Http2Limits, budget: BufferBudget | undefined) {
+    this.limits = limits;
+    this.#budget = budget;
+    budget?.join(this);
+  }
+
+  /** The bytes held for this connection's streams have changed by `bytes`. */
+  heldBytesChanged(bytes: number): void {
+    this.heldBytes += bytes;
+    if (bytes > 0 && this.heldBytes > this.limits.connectionBufferBytesMax) {
+      this.giveUpLargest("connectionBuffers");
+    }
+    this.#budget?.changed(bytes);
+  }
+
+  /** Retained bytes count for the process's bound only: many large requests at once are no fault of a client. */
+  retainedBytesChanged(bytes: number): void {
+    this.retainedBytes += bytes;
+    this.#budget?.changed(bytes);
+  }
+
+  /** The peer has `bytes` bytes of output yet to read. */
+  protected unreadBytesChanged(bytes: number): void {
+    if (bytes === this.#unreadBytes) return;
+    const change = bytes - this.#unreadBytes;
+    this.#unreadBytes = bytes;
+    this.heldBytesChanged(change);
+  }
+
+  /** What counts for the process's bound. */
+  get budgetedBytes(): number {
+    return this.heldBytes + this.retainedBytes;
+  }
+
+  /** The process holds too much, and this connection most of it. */
+  shedLargest(): void {
+    this.giveUpLargest("processBuffers");
+  }
+
+  /** The connection is over and holds nothing. */
+  protected leaveBudget(): void {
+    this.heldBytesChanged(-this.heldBytes);
+    this.retainedBytesChanged(-this.retainedBytes);
+    this.#budget?.leave(this);
+  }
+
+  /** Gives up the stream that holds most, or the whole connection when none holds anything. */
+  protected abstract giveUpLargest(limit: Http2LimitName): void;
+}
