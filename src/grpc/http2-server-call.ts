@@ -8,11 +8,17 @@ import type { HeaderField } from "../hpack/header-field.ts";
 import { ErrorCode } from "../http2/error-code.ts";
 import type { Stream, StreamHandler, StreamReset } from "../http2/stream.ts";
 import type { CallHead } from "./call-head.ts";
-import { type CallReceiver, NO_RECEIVER, type ServerCall } from "./server-call.ts";
+import { type CallLimitName, type CallReceiver, NO_RECEIVER, type ServerCall } from "./server-call.ts";
 import { Code, type Status, statusTrailers, trailersOnly } from "./status.ts";
 
 /** Request bytes taken in behind an answer that did not wait for them. */
 const DISCARDED_BYTES_MAX = 1024 * 1024;
+
+/** What all calls of a connection share. */
+export interface Http2CallOwner {
+  readonly deadlines: DeadlineTimer;
+  onCallLimit(limit: CallLimitName, reason: string): void;
+}
 
 export class Http2ServerCall extends DeadlineEntry implements ServerCall, StreamHandler {
   readonly head: CallHead;
@@ -20,21 +26,21 @@ export class Http2ServerCall extends DeadlineEntry implements ServerCall, Stream
   receiver: CallReceiver = NO_RECEIVER;
   finished = false;
   readonly #stream: Stream;
-  readonly #deadlines: DeadlineTimer;
+  readonly #owner: Http2CallOwner;
   readonly #grpc: boolean;
   #headSent = false;
   /** Request bytes that came after the answer. */
   #discardedBytes = 0;
 
   /** `grpc`: the caller speaks gRPC, not another protocol over HTTP/2. */
-  constructor(stream: Stream, head: CallHead, deadlines: DeadlineTimer, grpc: boolean) {
+  constructor(stream: Stream, head: CallHead, owner: Http2CallOwner, grpc: boolean) {
     super();
     this.head = head;
     this.deadlineMs = stream.connection.nowMs + head.timeoutMs;
     this.#stream = stream;
-    this.#deadlines = deadlines;
+    this.#owner = owner;
     this.#grpc = grpc;
-    if (this.deadlineMs !== Number.POSITIVE_INFINITY) deadlines.add(this);
+    if (this.deadlineMs !== Number.POSITIVE_INFINITY) owner.deadlines.add(this);
   }
 
   sendHead(fields: readonly HeaderField[]): void {
@@ -79,13 +85,17 @@ export class Http2ServerCall extends DeadlineEntry implements ServerCall, Stream
     this.#stream.retain(bytes);
   }
 
+  limitReached(limit: CallLimitName, reason: string): void {
+    this.#owner.onCallLimit(limit, reason);
+  }
+
   #finish(): void {
     this.finished = true;
     // A gRPC client that has its status stops sending. Some HTTP clients (curl 7) take the reset for a failure:
     // what they still send is taken in and dropped, up to a bound.
     if (this.#grpc) this.#stream.resetAfterEnd = true;
     this.receiver = NO_RECEIVER;
-    this.#deadlines.remove(this);
+    this.#owner.deadlines.remove(this);
   }
 
   override onDeadline(): void {

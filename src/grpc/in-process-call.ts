@@ -126,6 +126,9 @@ class InProcessCall implements ServerCall {
   /** What the call came by accounts for the request. */
   retain(): void {}
 
+  /** The protocol that the call came by has limits of its own, and knows the client. */
+  limitReached(): void {}
+
   #cancel(reason: string): void {
     const receiver = this.receiver;
     if (!this.#end()) return;

@@ -10,6 +10,9 @@ import type { HeaderField } from "../hpack/header-field.ts";
 import type { CallHead } from "./call-head.ts";
 import type { Status } from "./status.ts";
 
+/** The limits that a single call can reach. `messageSize`: of a request message; `waitingCalls`: of calls without a member. */
+export type CallLimitName = "messageSize" | "waitingCalls";
+
 export interface ServerCall {
   readonly head: CallHead;
   /** When the client gives up, in milliseconds of `performance.now()`; `Infinity` for never. */
@@ -33,6 +36,8 @@ export interface ServerCall {
   consume(bytes: number): void;
   /** The receiver keeps `bytes` bytes until the call ends: they count for the process's buffer limit. */
   retain(bytes: number): void;
+  /** The client has reached a limit with this call: for logs and counters. `reason` is for people. */
+  limitReached(limit: CallLimitName, reason: string): void;
 }
 
 export interface CallReceiver {

@@ -10,12 +10,24 @@ import { type HeaderField, headerField } from "../hpack/header-field.ts";
 import { STREAM_WINDOW_BYTES } from "../http2/limits.ts";
 import { ByteQueue } from "./byte-queue.ts";
 import { fieldsOf, headersOf } from "./header-fields.ts";
+import { MessageScanner } from "./message-scanner.ts";
 import type { CallReceiver, ServerCall } from "./server-call.ts";
 import { Code, decodeMessage, encodeMessage } from "./status.ts";
 
-/** Serves `call` by `handler`; `method` is the HTTP method it came with. */
-export function serveUniversal(call: ServerCall, method: string, handler: UniversalHandlerFn): void {
-  const exchange = new UniversalExchange(call);
+/** What a call in Connect's hands costs besides its request's bytes, about. */
+const EXCHANGE_BYTES = 8 * 1024;
+
+/**
+ * Serves `call` by `handler`; `method` is the HTTP method it came with. `messages`: whether the request is one message,
+ * which the handler holds on to, or a stream of them, of which it holds the one that is not whole.
+ */
+export function serveUniversal(
+  call: ServerCall,
+  method: string,
+  handler: UniversalHandlerFn,
+  messages: "one" | "many" = "one",
+): void {
+  const exchange = new UniversalExchange(call, messages === "many" ? new MessageScanner(Infinity) : null);
   call.receiver = exchange;
   void exchange.run(method, handler);
 }
@@ -24,15 +36,32 @@ class UniversalExchange implements CallReceiver {
   readonly #call: ServerCall;
   readonly #abort = new AbortController();
   readonly #body: ByteQueue;
+  /** Follows the messages of a request that has many: Connect's envelopes are gRPC's. Null: it has one. */
+  readonly #boundaries: MessageScanner | null;
+  /** Bytes of the request that the handler may hold. */
+  #takenBytes = 0;
   #unsentBytes = 0;
   #sent: (() => void) | null = null;
 
-  constructor(call: ServerCall) {
+  constructor(call: ServerCall, boundaries: MessageScanner | null) {
     this.#call = call;
-    this.#body = new ByteQueue((bytes) => call.consume(bytes));
+    this.#boundaries = boundaries;
+    this.#body = new ByteQueue((bytes) => this.#onTaken(bytes));
+    call.retain(EXCHANGE_BYTES);
+  }
+
+  /** The handler has taken `bytes` bytes of the request, and may hold on to them. */
+  #onTaken(bytes: number): void {
+    this.#call.consume(bytes);
+    this.#takenBytes += bytes;
+    this.#call.retain(bytes);
+    if (this.#boundaries?.atBoundary !== true) return;
+    this.#call.retain(-this.#takenBytes);
+    this.#takenBytes = 0;
   }
 
   onRequestBytes(bytes: Uint8Array, start: number, end: number): void {
+    this.#boundaries?.scan(bytes, start, end);
     this.#body.push(bytes.subarray(start, end));
   }
 

@@ -38,8 +38,8 @@ export interface ListenOptions<Data> {
   /** Open connections at which further ones are reset. */
   readonly connectionsMax: number;
   readonly handlers: ListenHandlers<Data>;
-  /** Hears of each connection that was reset because `connectionsMax` were open. */
-  readonly refused?: () => void;
+  /** Hears of each connection that was reset because `connectionsMax` were open; `peer` is its address, `host:port`. */
+  readonly refused?: (peer: string) => void;
   /** Without it connections are plain TCP. */
   readonly tls?: ListenerTls | undefined;
 }
@@ -79,8 +79,9 @@ export function listen<Data>(options: ListenOptions<Data>): Listener {
     open(socket) {
       if (connectionsOpen >= connectionsMax) {
         connectionsRefused++;
+        const peer = `${socket.remoteAddress}:${socket.remotePort}`;
         socket.terminate();
-        options.refused?.();
+        options.refused?.(peer);
         return;
       }
       connectionsOpen++;

@@ -18,8 +18,8 @@ import { type Address, formatAddress } from "../net/address.ts";
 import { connectionsWithinFileLimit } from "../net/file-limit.ts";
 import { ListenError } from "../net/listen.ts";
 import { createResolver } from "../net/resolver.ts";
-import { LimitLog } from "../observe/limit-log.ts";
 import type { Logger } from "../observe/log.ts";
+import { LimitLog } from "../observe/limit-log.ts";
 import { RateLimitedLog } from "../observe/rate-limited-log.ts";
 import type { MemberTls } from "../tls/member-tls.ts";
 import { type Renewable, RenewalWatch } from "../tls/renewal.ts";
@@ -194,6 +194,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     pages,
     deadlines: new DeadlineTimer(),
     log: limitedLog,
+    limits: limitLog,
     http2: {
       limits: HTTP2_LIMITS,
       budget,

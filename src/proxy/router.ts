@@ -114,7 +114,7 @@ export class Router {
         else lane.hub.serve(call);
         break;
       case "typed":
-        serveUniversal(call, "POST", lane.handler);
+        this.serveByConnect(call, "POST", lane.handler);
         break;
     }
   }
@@ -122,6 +122,13 @@ export class Router {
   /** Connect's handler for a path, for callers of other protocols than gRPC. */
   universalHandler(path: string): UniversalHandler | undefined {
     return this.#universal.get(path);
+  }
+
+  /** Has Connect serve a call that came with the HTTP method `method`. */
+  serveByConnect(call: ServerCall, method: string, handler: UniversalHandler): void {
+    const { methodKind } = handler.method;
+    const one = methodKind === "unary" || methodKind === "server_streaming";
+    serveUniversal(call, method, handler, one ? "one" : "many");
   }
 
   #laneOf(method: DescMethod): Lane {

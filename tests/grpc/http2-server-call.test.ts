@@ -24,7 +24,8 @@ function scene(timeout = "", grpc = true): Scene {
   wire.nowMs = performance.now();
   const stream = request(wire, 1);
   const fields = timeout === "" ? [] : [headerField("grpc-timeout", timeout)];
-  const call = new Http2ServerCall(stream, new CallHead("/a/b", fields), new DeadlineTimer(), grpc);
+  const owner = { deadlines: new DeadlineTimer(), onCallLimit: () => {} };
+  const call = new Http2ServerCall(stream, new CallHead("/a/b", fields), owner, grpc);
   stream.handler = call;
   const told: string[] = [];
   const receiver: CallReceiver = {

@@ -82,6 +82,8 @@ export class RecordedCall implements ServerCall {
 
   retain(): void {}
 
+  limitReached(): void {}
+
   #finish(status: Status): void {
     if (this.finished) return;
     this.finished = true;

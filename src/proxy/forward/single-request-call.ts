@@ -44,8 +44,13 @@ export abstract class SingleRequestCall implements CallReceiver, ChannelCall {
     this.call.consume(end - start);
     this.call.retain(this.request.keptBytes - keptBefore);
     if (problem === -1) return;
-    if (problem === EXTRA) this.endEarly(ONE_MESSAGE);
-    else this.endEarly(requestTooLarge(problem, this.limits));
+    if (problem === EXTRA) {
+      this.endEarly(ONE_MESSAGE);
+      return;
+    }
+    const tooLarge = requestTooLarge(problem, this.limits);
+    this.call.limitReached("messageSize", tooLarge.message);
+    this.endEarly(tooLarge);
   }
 
   onRequestEnd(): void {

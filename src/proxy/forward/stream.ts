@@ -69,7 +69,9 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
     const tooLong = this.#scanner.scan(bytes, start, end);
     if (tooLong >= 0) {
       this.onCancel();
-      this.#call.finishWithStatus(requestTooLarge(tooLong, this.#limits));
+      const status = requestTooLarge(tooLong, this.#limits);
+      this.#call.limitReached("messageSize", status.message);
+      this.#call.finishWithStatus(status);
       return;
     }
     this.#kept?.write(bytes, start, end);

@@ -20,5 +20,6 @@ export function callUpstream(
 
 /** Ends a call that no member was there for. */
 export function endUnserved(call: ServerCall, channel: Channel, why: "time" | "full"): void {
+  if (why === "full") call.limitReached("waitingCalls", TOO_MANY_WAITING.message);
   call.finishWithStatus(why === "full" ? TOO_MANY_WAITING : channel.unavailable());
 }

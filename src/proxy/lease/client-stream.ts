@@ -120,6 +120,7 @@ export class ClientStream implements CallReceiver {
     if (problem === COMPRESSED_MESSAGE) this.#endWith({ code: Code.INTERNAL, message: COMPRESSED });
     else if (problem !== -1) {
       const message = `grpc: received message larger than max (${problem} vs. ${this.#owner.requestBytesMax})`;
+      this.#call.limitReached("messageSize", message);
       this.#endWith({ code: Code.RESOURCE_EXHAUSTED, message });
     }
     this.#giveCredit();

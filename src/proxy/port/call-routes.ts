@@ -5,7 +5,10 @@ import { Code } from "../../grpc/status.ts";
 import type { Router } from "../router.ts";
 
 /** What a port needs of the router. */
-export type CallRoutes = Pick<Router, "serve" | "universalHandler" | "connectOptions" | "routes">;
+export type CallRoutes = Pick<
+  Router,
+  "serve" | "universalHandler" | "serveByConnect" | "connectOptions" | "routes"
+>;
 
 export const NO_CALLS: CallRoutes = {
   serve: (call) =>
@@ -14,6 +17,7 @@ export const NO_CALLS: CallRoutes = {
       message: "etcdproxy: this address has pages only, such as /health",
     }),
   universalHandler: () => undefined,
+  serveByConnect: () => {},
   connectOptions: () => ({ acceptCompression: [], readMaxBytes: 1 }),
   routes: () => {},
 };

@@ -6,17 +6,18 @@
 import type { Socket } from "bun";
 import type { DeadlineTimer } from "../../base/deadline-wheel.ts";
 import { CallHead, isGrpcContentType } from "../../grpc/call-head.ts";
-import { Http2ServerCall } from "../../grpc/http2-server-call.ts";
+import { type Http2CallOwner, Http2ServerCall } from "../../grpc/http2-server-call.ts";
 import { Http2Socket } from "../../grpc/http2-socket.ts";
-import { NO_RECEIVER } from "../../grpc/server-call.ts";
+import { type CallLimitName, NO_RECEIVER } from "../../grpc/server-call.ts";
 import { Code } from "../../grpc/status.ts";
-import { serveUniversal } from "../../grpc/universal-server.ts";
 import { headerField } from "../../hpack/header-field.ts";
 import type { ConnectionEnd, ConnectionOptions } from "../../http2/connection-handler.ts";
 import { ErrorCode, errorCodeName } from "../../http2/error-code.ts";
 import type { RequestHead } from "../../http2/header-rules.ts";
+import type { Http2LimitName } from "../../http2/limits.ts";
 import { ServerConnection, type ServerConnectionHandler } from "../../http2/server-connection.ts";
 import type { Stream } from "../../http2/stream.ts";
+import type { LimitLog } from "../../observe/limit-log.ts";
 import type { RateLimitedLog } from "../../observe/rate-limited-log.ts";
 import { type Pages, servePage } from "../pages/page.ts";
 import type { CallRoutes } from "./call-routes.ts";
@@ -28,22 +29,29 @@ export interface Downstreams {
   readonly deadlines: DeadlineTimer;
   readonly http2: ConnectionOptions;
   readonly log: RateLimitedLog;
+  /** Told of each limit that a client reaches. */
+  readonly limits: LimitLog;
 }
+
+/** What a page that is being made costs, about. */
+const PAGE_BYTES = 8 * 1024;
 
 interface CallKind {
   readonly head: CallHead;
   readonly grpc: boolean;
 }
 
-export class Http2Downstream implements ServerConnectionHandler {
+export class Http2Downstream implements ServerConnectionHandler, Http2CallOwner {
   readonly connection: ServerConnection;
   readonly socket: Http2Socket;
+  readonly deadlines: DeadlineTimer;
   readonly #shared: Downstreams;
   #lastHead: RequestHead | null = null;
   #lastKind: CallKind = NO_KIND;
 
   constructor(socket: Socket<unknown>, shared: Downstreams) {
     this.#shared = shared;
+    this.deadlines = shared.deadlines;
     this.connection = new ServerConnection(shared.http2, this);
     this.socket = new Http2Socket(socket, this.connection);
     this.socket.onOutput();
@@ -51,7 +59,7 @@ export class Http2Downstream implements ServerConnectionHandler {
 
   onRequest(stream: Stream, head: RequestHead, endStream: boolean): void {
     const kind = this.#kindOf(head);
-    const call = new Http2ServerCall(stream, kind.head, this.#shared.deadlines, kind.grpc);
+    const call = new Http2ServerCall(stream, kind.head, this, kind.grpc);
     stream.handler = call;
     if (!kind.grpc) this.#serveOther(call, head);
     else if (kind.head.problem === "") this.#shared.router.serve(call);
@@ -61,12 +69,14 @@ export class Http2Downstream implements ServerConnectionHandler {
 
   #serveOther(call: Http2ServerCall, head: RequestHead): void {
     const path = head.path.split("?", 1)[0]!;
-    const handler = this.#shared.router.universalHandler(path);
-    if (handler !== undefined) serveUniversal(call, head.method, handler);
+    const { router } = this.#shared;
+    const handler = router.universalHandler(path);
+    if (handler !== undefined) router.serveByConnect(call, head.method, handler);
     else void this.#servePage(call, head);
   }
 
   async #servePage(call: Http2ServerCall, head: RequestHead): Promise<void> {
+    call.retain(PAGE_BYTES);
     call.receiver = { ...NO_RECEIVER, onRequestBytes: (_bytes, start, end) => call.consume(end - start) };
     const page = await servePage(this.#shared.pages, head.method, head.path);
     call.sendHead([
@@ -102,13 +112,32 @@ export class Http2Downstream implements ServerConnectionHandler {
 
   onEnd(end: ConnectionEnd): void {
     if (end.cause === "self" && end.code !== ErrorCode.NO_ERROR) {
-      this.#shared.log.write("warn", end.message, "ended a client's connection", {
-        peer: this.socket.peer,
-        code: errorCodeName(end.code),
-        reason: end.message,
-      });
+      const code = errorCodeName(end.code);
+      if (end.limit !== null) this.#limitReached(end.limit, end.message, { code });
+      else {
+        // By the code: what the message tells is up to the client.
+        this.#shared.log.write("warn", `ended ${code}`, "ended a client's connection", {
+          peer: this.socket.peer,
+          code,
+          reason: end.message,
+        });
+      }
     }
     this.socket.finish();
+  }
+
+  onLimit(limit: Http2LimitName, reason: string): void {
+    this.#limitReached(limit, reason);
+  }
+
+  // From its calls.
+
+  onCallLimit(limit: CallLimitName, reason: string): void {
+    this.#limitReached(limit, reason);
+  }
+
+  #limitReached(limit: string, reason: string, fields?: { readonly code: string }): void {
+    this.#shared.limits.reached("client", limit, this.socket.peer, { reason, ...fields });
   }
 }
 

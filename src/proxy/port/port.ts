@@ -36,6 +36,10 @@ export class Port {
       flag: options.flag,
       connectionsMax: options.connectionsMax,
       tls: options.tls,
+      refused: (peer) => {
+        const reason = `${options.connectionsMax} connections are open`;
+        shared.limits.reached("client", "connections", peer, { reason });
+      },
       handlers: {
         open: (socket) => {
           socket.data = new PortConnection(socket, shared, http1, options.tls !== undefined);
@@ -196,10 +200,10 @@ class PortConnection extends DeadlineEntry {
     const speaks = this.#speaks;
     if (speaks.protocol === "http1") return;
     if (speaks.protocol === "http2" && speaks.downstream.connection.settingsReceived) return;
-    const message = this.#inHandshake
-      ? "a client did not finish its TLS handshake in time"
-      : "a client said too little in time";
-    this.#shared.log.write("warn", message, message, { peer: this.peer });
+    const [limit, reason] = this.#inHandshake
+      ? ["tlsHandshake", "a client did not finish its TLS handshake in time"]
+      : ["preface", "a client said too little in time"];
+    this.#shared.limits.reached("client", limit, this.peer, { reason });
     this.terminate();
   }
 

@@ -61,6 +61,8 @@ interface PendingRequest {
 
 /** What a request that waits costs besides its bytes, about. */
 const REQUEST_BYTES = 256;
+/** What a watch costs, about: it counts for the process's buffer limit, since a stream may have any number of them. */
+const WATCH_BYTES = 512;
 
 export class ClientStream implements CallReceiver {
   readonly call: ServerCall;
@@ -159,7 +161,9 @@ export class ClientStream implements CallReceiver {
       this.end(Code.UNIMPLEMENTED, "grpc: compressed requests of Watch are not supported");
     else {
       const limit = this.#owner.requestBytesMax;
-      this.end(Code.RESOURCE_EXHAUSTED, `grpc: received message larger than max (${problem} vs. ${limit})`);
+      const message = `grpc: received message larger than max (${problem} vs. ${limit})`;
+      this.call.limitReached("messageSize", message);
+      this.end(Code.RESOURCE_EXHAUSTED, message);
     }
   }
 
@@ -303,6 +307,7 @@ export class ClientStream implements CallReceiver {
     }
     subscriber.id = request.watchId === 0 ? this.#takeWatchId() : request.watchId;
     this.watches.set(subscriber.id, subscriber);
+    this.call.retain(WATCH_BYTES);
     this.#tellCreated(subscriber.id, header, revision);
     this.#owner.start(subscriber);
     return true;
@@ -340,7 +345,10 @@ export class ClientStream implements CallReceiver {
   }
 
   #forget(subscriber: Subscriber): void {
-    if (this.watches.get(subscriber.id) === subscriber) this.watches.delete(subscriber.id);
+    if (this.watches.get(subscriber.id) === subscriber) {
+      this.watches.delete(subscriber.id);
+      this.call.retain(-WATCH_BYTES);
+    }
     this.#owner.release(subscriber);
   }
 

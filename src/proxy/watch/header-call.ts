@@ -76,6 +76,8 @@ export class HeaderCall implements ServerCall {
 
   retain(): void {}
 
+  limitReached(): void {}
+
   #handHeaderOn(): void {
     const { bytes, length } = this.#answer;
     const start = MESSAGE_PREFIX_BYTES + 2;

@@ -147,6 +147,8 @@ export class ReadClient implements ServerCall {
     if (this.retainedBytes < 0) this.violations.push("less than nothing is retained");
   }
 
+  limitReached(): void {}
+
   #leave(): number {
     let total = 0;
     while (this.windowBytes > 0) {

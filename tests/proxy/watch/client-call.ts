@@ -127,6 +127,8 @@ export class ClientCall implements ServerCall {
     this.retainedBytes += bytes;
   }
 
+  limitReached(): void {}
+
   /** Lets bytes leave as far as the window goes; returns how many. */
   #leave(): number {
     let total = 0;
