@@ -10,8 +10,11 @@ import type { HeaderField } from "../hpack/header-field.ts";
 import type { CallHead } from "./call-head.ts";
 import type { Status } from "./status.ts";
 
-/** The limits that a single call can reach. `messageSize`: of a request message; `waitingCalls`: of calls without a member. */
-export type CallLimitName = "messageSize" | "waitingCalls";
+/**
+ * The limits that a single call can reach. `messageSize`: of a request message; `inflatedMessage`: of one that came
+ * compressed; `waitingCalls`: of calls without a member.
+ */
+export type CallLimitName = "messageSize" | "inflatedMessage" | "waitingCalls";
 
 export interface ServerCall {
   readonly head: CallHead;

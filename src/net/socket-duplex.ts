@@ -1,30 +1,41 @@
 /**
  * A Bun socket as a Node stream, so that `node:http` can serve a connection that was accepted natively.
  *
- * Stands between a listener's socket callbacks, which are passed on to `socketData`, `socketDrained`, `socketEnded` and
- * `socketClosed`, and the HTTP/1.1 parser. Backpressure both ways: the socket is paused while the reader is behind.
+ * Stands between its owner, who has the socket's callbacks and decides when bytes go on to the HTTP/1.1 parser, and
+ * that parser. Backpressure both ways: the owner is told when the reader wants more, and how much is not written yet
+ * is `writableLength`.
  */
 import { Duplex } from "node:stream";
 import type { Socket } from "bun";
+
+export interface SocketDuplexOwner {
+  /** The reader wants more bytes. */
+  onWanted(): void;
+  /** The socket has not taken all that was written: `socketDrained` lets it go on. */
+  onBlocked(): void;
+}
 
 export class SocketDuplex extends Duplex {
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly #socket: Socket<unknown>;
+  readonly #owner: SocketDuplexOwner;
   #unwritten: Uint8Array | null = null;
   #written: ((error?: Error | null) => void) | null = null;
 
-  constructor(socket: Socket<unknown>) {
+  constructor(socket: Socket<unknown>, owner: SocketDuplexOwner) {
     super({ allowHalfOpen: true });
     this.#socket = socket;
+    this.#owner = owner;
     this.remoteAddress = socket.remoteAddress;
     this.remotePort = socket.remotePort;
   }
 
-  // From the socket's callbacks.
+  // From the owner.
 
-  socketData(chunk: Uint8Array): void {
-    if (!this.push(chunk)) this.#socket.pause();
+  /** Hands bytes to the reader; false when it wants no more until `onWanted`. */
+  socketData(chunk: Uint8Array): boolean {
+    return this.push(chunk);
   }
 
   socketDrained(): void {
@@ -47,7 +58,7 @@ export class SocketDuplex extends Duplex {
   // From the stream.
 
   override _read(): void {
-    this.#socket.resume();
+    this.#owner.onWanted();
   }
 
   override _write(chunk: Uint8Array, _encoding: string, done: (error?: Error | null) => void): void {
@@ -71,6 +82,7 @@ export class SocketDuplex extends Duplex {
     } else if (written < bytes.length) {
       this.#unwritten = bytes.subarray(written);
       this.#written = done;
+      this.#owner.onBlocked();
     } else {
       done();
     }

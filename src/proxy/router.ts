@@ -7,8 +7,7 @@
  */
 import type { DescMethod } from "@bufbuild/protobuf";
 import { createConnectRouter } from "@connectrpc/connect";
-import type { UniversalHandler } from "@connectrpc/connect/protocol";
-import { compressionGzip } from "@connectrpc/connect-node";
+import type { Compression, UniversalHandler } from "@connectrpc/connect/protocol";
 import { READ_METHODS } from "../etcd/repeatable-reads.ts";
 import { methodPath, SERVICES } from "../etcd/services.ts";
 import { KV } from "../gen/etcdserverpb/kv_pb.ts";
@@ -25,6 +24,7 @@ import { SingleRequestForward } from "./forward/single-request.ts";
 import { StreamForward } from "./forward/stream.ts";
 import type { KvHub } from "./kv/kv-hub.ts";
 import type { LeaseHub } from "./lease/lease-hub.ts";
+import { inflatingFor, limitedGzip } from "./limited-gzip.ts";
 import type { WatchHub } from "./watch/watch-hub.ts";
 
 /** How calls of one path are served. */
@@ -71,8 +71,8 @@ export class Router {
   }
 
   /** Settings of every Connect router the proxy has. */
-  connectOptions(): { acceptCompression: (typeof compressionGzip)[]; readMaxBytes: number } {
-    return { acceptCompression: [compressionGzip], readMaxBytes: this.#limits.sendBytesMax };
+  connectOptions(): { acceptCompression: Compression[]; readMaxBytes: number } {
+    return { acceptCompression: [limitedGzip], readMaxBytes: this.#limits.sendBytesMax };
   }
 
   /** Registers the services with a Connect router. */
@@ -128,7 +128,7 @@ export class Router {
   serveByConnect(call: ServerCall, method: string, handler: UniversalHandler): void {
     const { methodKind } = handler.method;
     const one = methodKind === "unary" || methodKind === "server_streaming";
-    serveUniversal(call, method, handler, one ? "one" : "many");
+    inflatingFor(call, () => serveUniversal(call, method, handler, one ? "one" : "many"));
   }
 
   #laneOf(method: DescMethod): Lane {

@@ -1,110 +1,276 @@
 /**
- * The HTTP/1.1 side of the port: `node:http` parses, Connect's Node adapter serves calls in JSON, gRPC-Web and
- * Connect's own protocol, everything else goes to the pages.
+ * A client's connection that speaks HTTP/1.1: what stands between its socket and the parser of `node:http`.
  *
- * Bun does not enforce `node:http`'s time-outs on connections that are handed over, so each connection is held
- * to its own: it may be silent for a while only, longer while an answer is under way.
+ * Bytes go to the parser in pieces, and behind a request that is whole no further ones until it is answered: so a
+ * client that pipelines makes us hold what it has sent, not what we would have made of it. Bun does not enforce
+ * `node:http`'s time-outs on connections that are handed over, so each is held to its own here: for a header section,
+ * for a body, for an answer that is not read, and between two requests.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { Duplex } from "node:stream";
-import { connectNodeAdapter } from "@connectrpc/connect-node";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "bun";
-import { isGrpcContentType } from "../../grpc/call-head.ts";
-import { SocketDuplex } from "../../net/socket-duplex.ts";
-import { type Pages, servePage } from "../pages/page.ts";
-import type { CallRoutes } from "./call-routes.ts";
+import { DeadlineEntry } from "../../base/deadline-wheel.ts";
+import type { BufferHolder } from "../../http2/buffer-budget.ts";
+import { SocketDuplex, type SocketDuplexOwner } from "../../net/socket-duplex.ts";
+import { HTTP1_LIMITS } from "./http1-limits.ts";
+import type { Downstreams } from "./http2-downstream.ts";
 
-/** How long a client may keep us waiting: for the rest of a request, or for its next one. */
-const SILENCE_MS = 60_000;
-/** Octets of a request's header section. */
-const HEADER_BYTES_MAX = 16 * 1024;
+/** The limits that a client of HTTP/1.1 can reach. */
+type Http1LimitName =
+  | "headerTime"
+  | "headerList"
+  | "bodyTime"
+  | "messageSize"
+  | "inflatedMessage"
+  | "pipelining"
+  | "unreadOutput"
+  | "processBuffers";
 
-export class Http1Side {
-  readonly #server: Server;
-  readonly #downstreams = new WeakMap<Duplex, Http1Downstream>();
+/** Bytes the parser is given at once: few while they may be many small requests. */
+const HEADER_PIECE_BYTES = 4 * 1024;
+const BODY_PIECE_BYTES = 64 * 1024;
+/** What a request under way costs besides its bytes, about. */
+const EXCHANGE_BYTES = 8 * 1024;
 
-  constructor(router: CallRoutes, pages: Pages) {
-    const connect = connectNodeAdapter({
-      ...router.connectOptions(),
-      routes: (routes) => {
-        router.routes(routes);
-      },
-      fallback: (request, response) => {
-        void answerPage(pages, request as IncomingMessage, response as ServerResponse);
-      },
-    });
-    this.#server = createServer({ maxHeaderSize: HEADER_BYTES_MAX }, (request, response) => {
-      this.#downstreams.get(request.socket)?.onExchange(request, response);
-      if (isGrpcContentType(request.headers["content-type"])) refuseGrpc(response);
-      else connect(request, response);
-    });
-  }
-
-  /** Takes over a connection whose first bytes are `first`. */
-  accept(socket: Socket<unknown>, first: Uint8Array): Http1Downstream {
-    const connection = new Http1Downstream(socket);
-    this.#downstreams.set(connection.duplex, connection);
-    this.#server.emit("connection", connection.duplex);
-    connection.onData(first);
-    return connection;
-  }
+/** A request that is being received or answered. */
+interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
 }
 
-export class Http1Downstream {
+export class Http1Downstream extends DeadlineEntry implements SocketDuplexOwner, BufferHolder {
   readonly duplex: SocketDuplex;
+  /** The client's address, for logs. */
+  readonly peer: string;
+  deadlineMs: number;
+  /** What counts for the process's bound. */
+  budgetedBytes = 0;
   readonly #socket: Socket<unknown>;
-  readonly #silence: ReturnType<typeof setTimeout>;
-  /** The request that is being received or answered. */
-  #exchange: { readonly request: IncomingMessage; readonly response: ServerResponse } | null = null;
+  readonly #shared: Downstreams;
+  /** The largest body that can be a message. */
+  readonly #bodyBytesMax: number;
+  /** Received and not yet given to the parser. */
+  #pending: Uint8Array | null = null;
+  #wanted = true;
+  #feeding = false;
+  #peerEnded = false;
+  /** In the order they came. */
+  readonly #exchanges = new Set<Exchange>();
+  #last: Exchange | null = null;
+  #closing = false;
+  #closed = false;
+  /** When the header section that is coming began; 0 when none is. */
+  #headerSinceMs = 0;
+  /** When the last request's header section was whole. */
+  #bodySinceMs = 0;
+  #bodyBytes = 0;
+  /** When something moved last: the client sent something, or took something. */
+  #movedMs = performance.now();
 
-  constructor(socket: Socket<unknown>) {
+  constructor(socket: Socket<unknown>, shared: Downstreams, bodyBytesMax: number) {
+    super();
     this.#socket = socket;
-    this.duplex = new SocketDuplex(socket);
+    this.#shared = shared;
+    this.#bodyBytesMax = bodyBytesMax;
+    this.peer = `${socket.remoteAddress}:${socket.remotePort}`;
+    this.duplex = new SocketDuplex(socket, this);
     this.duplex.on("error", () => {}); // The close that follows is what matters.
-    this.#silence = setTimeout(() => this.#onSilence(), SILENCE_MS);
+    this.deadlineMs = this.#movedMs + HTTP1_LIMITS.headerMs;
+    shared.deadlines.add(this);
+    shared.http2.budget?.join(this);
   }
 
-  onExchange(request: IncomingMessage, response: ServerResponse): void {
-    this.#exchange = { request, response };
+  // From the parser.
+
+  /** The header section of a request is whole. Returns false when it is not to be served. */
+  onExchange(request: IncomingMessage, response: ServerResponse): boolean {
+    if (this.#closing) return false;
+    const exchange: Exchange = { request, response };
+    this.#exchanges.add(exchange);
+    this.#last = exchange;
+    this.#headerSinceMs = 0;
+    this.#bodySinceMs = performance.now();
+    this.#bodyBytes = 0;
+    const onDone = (): void => this.#onDone(exchange);
+    response.once("finish", onDone);
+    response.once("close", onDone);
+    if (this.#exchanges.size <= HTTP1_LIMITS.pipelinedMax) return true;
+    this.#end("pipelining", `${HTTP1_LIMITS.pipelinedMax} requests are under way`);
+    return false;
   }
 
-  /** A client that waits for its answer may be silent for as long as that takes. */
-  #onSilence(): void {
-    const exchange = this.#exchange;
-    const answering = exchange !== null && exchange.request.complete && !exchange.response.writableFinished;
-    if (answering) this.#silence.refresh();
-    else this.#socket.terminate();
+  /** What is being answered is the last: nothing that comes behind it is read any more. */
+  lastExchange(): void {
+    this.#closing = true;
+    this.#movedMs = performance.now();
   }
+
+  /** No further request is served. */
+  get closing(): boolean {
+    return this.#closing;
+  }
+
+  onWanted(): void {
+    this.#wanted = true;
+    this.#feed();
+  }
+
+  onBlocked(): void {
+    this.#movedMs = performance.now();
+    this.#account();
+  }
+
+  #onDone(exchange: Exchange): void {
+    if (!this.#exchanges.delete(exchange)) return;
+    this.#movedMs = performance.now();
+    if (this.#last === exchange && exchange.request.complete) this.#bodyBytes = 0;
+    this.#feed();
+  }
+
+  // From the socket.
 
   onData(chunk: Uint8Array): void {
-    this.#silence.refresh();
-    this.duplex.socketData(chunk);
+    if (this.#closing && !this.#receiving) return;
+    this.#movedMs = performance.now();
+    this.#pending = this.#pending === null ? chunk : Buffer.concat([this.#pending, chunk]);
+    this.#feed();
   }
 
   onDrain(): void {
-    this.#silence.refresh();
+    this.#movedMs = performance.now();
     this.duplex.socketDrained();
+    this.#account();
   }
 
   onPeerEnd(): void {
-    this.duplex.socketEnded();
+    this.#peerEnded = true;
+    this.#feed();
   }
 
   onClose(error: Error | undefined): void {
-    clearTimeout(this.#silence);
+    if (!this.#closed) this.#forget();
     this.duplex.socketClosed(error);
   }
-}
 
-/** gRPC needs trailers, which HTTP/1.1 clients of it do not read. */
-function refuseGrpc(response: ServerResponse): void {
-  response.writeHead(505, { "content-type": "text/plain; charset=utf-8", connection: "close" });
-  response.end("gRPC is served over HTTP/2\n");
-}
+  // From the process's buffers.
 
-async function answerPage(pages: Pages, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const page = await servePage(pages, request.method ?? "GET", request.url ?? "/");
-  response.writeHead(page.status, { "content-type": page.contentType, "content-length": page.body.length });
-  if (request.method === "HEAD") response.end();
-  else response.end(page.body);
+  shedLargest(): void {
+    this.#end("processBuffers", "buffers are full");
+  }
+
+  /** A header section or a body has taken too long, or the client has been away. */
+  override onDeadline(): void {
+    const nowMs = performance.now();
+    if (this.#dueMs() > nowMs) {
+      this.#arm(nowMs);
+      return;
+    }
+    if (this.#closing) this.#terminate();
+    else if (this.#headerSinceMs > 0) this.#end("headerTime", "a header section takes too long");
+    else if (this.#receiving) this.#end("bodyTime", "a body comes too slowly");
+    else if (this.duplex.writableLength > 0) this.#end("unreadOutput", "the client does not read its answer");
+    else if (this.#pending !== null) this.#end("pipelining", "requests wait behind an answer for too long");
+    else this.#terminate();
+  }
+
+  /** A request's body is on its way. */
+  get #receiving(): boolean {
+    return this.#last !== null && !this.#last.request.complete;
+  }
+
+  /** Gives the parser what it may have, and stops the socket while more has come than that. */
+  #feed(): void {
+    if (this.#feeding || this.#closed) return;
+    this.#feeding = true;
+    while (this.#pending !== null && this.#wanted && this.#mayFeed) this.#feedPiece(this.#pending);
+    this.#feeding = false;
+    if (this.#closed) return;
+    if (this.#closing && !this.#receiving) this.#pending = null;
+    // While an answer is under way the socket is read, or we would not notice that the client has gone.
+    if (this.#pending !== null || !this.#wanted) this.#socket.pause();
+    else this.#socket.resume();
+    if (this.#peerEnded && this.#pending === null) this.duplex.socketEnded();
+    this.#account();
+    if (this.#dueMs() < this.deadlineMs) this.#arm(performance.now());
+  }
+
+  /** What comes next belongs to a request that may be received now. */
+  get #mayFeed(): boolean {
+    return this.#receiving || (this.#exchanges.size === 0 && !this.#closing);
+  }
+
+  #feedPiece(pending: Uint8Array): void {
+    const receiving = this.#receiving;
+    const piece = pending.subarray(0, receiving ? BODY_PIECE_BYTES : HEADER_PIECE_BYTES);
+    this.#pending = piece.length === pending.length ? null : pending.subarray(piece.length);
+    if (receiving) this.#onBody(piece.length);
+    else if (this.#headerSinceMs === 0) this.#headerSinceMs = performance.now();
+    if (!this.#closed) this.#wanted = this.duplex.socketData(piece);
+  }
+
+  #onBody(bytes: number): void {
+    const before = this.#bodyBytes;
+    this.#bodyBytes += bytes;
+    const reason = `a body of more than ${this.#bodyBytesMax} bytes`;
+    if (this.#bodyBytes > this.#bodyBytesMax + HTTP1_LIMITS.bodyBytesBeyondMax) this.#terminate();
+    else if (before <= this.#bodyBytesMax && this.#bodyBytes > this.#bodyBytesMax) {
+      this.limitReached("messageSize", reason);
+    }
+  }
+
+  /** When the client will have kept us waiting for too long, in milliseconds of `performance.now()`. */
+  #dueMs(): number {
+    const { headerMs, bodyMs, bodyBytesPerSecondMin, silenceMs, lingerMs } = HTTP1_LIMITS;
+    if (this.#closing && this.#exchanges.size === 0) return this.#movedMs + lingerMs;
+    if (this.#headerSinceMs > 0) return this.#headerSinceMs + headerMs;
+    if (this.#receiving) return this.#bodySinceMs + bodyMs + (this.#bodyBytes * 1000) / bodyBytesPerSecondMin;
+    const waits = this.#exchanges.size > 0 && this.duplex.writableLength === 0 && this.#pending === null;
+    return waits ? Number.POSITIVE_INFINITY : this.#movedMs + silenceMs;
+  }
+
+  /** Looks again when it is due; what moves meanwhile only makes that later. */
+  #arm(nowMs: number): void {
+    this.#shared.deadlines.remove(this);
+    this.deadlineMs = Math.min(this.#dueMs(), nowMs + HTTP1_LIMITS.silenceMs);
+    this.#shared.deadlines.add(this);
+  }
+
+  #account(): void {
+    if (this.#closed) return;
+    const heldBytes =
+      (this.#pending?.length ?? 0) +
+      this.#bodyBytes +
+      this.duplex.writableLength +
+      this.#exchanges.size * EXCHANGE_BYTES;
+    const change = heldBytes - this.budgetedBytes;
+    if (change === 0) return;
+    this.budgetedBytes = heldBytes;
+    this.#shared.http2.budget?.changed(change);
+  }
+
+  #end(limit: Http1LimitName, reason: string): void {
+    this.limitReached(limit, reason);
+    this.#terminate();
+  }
+
+  /** The client has reached a limit: for logs and counters. `reason` is for people. */
+  limitReached(limit: Http1LimitName, reason: string): void {
+    this.#shared.limits.reached("client", limit, this.peer, { reason });
+  }
+
+  #terminate(): void {
+    this.#forget();
+    this.#socket.terminate();
+  }
+
+  /** The connection is over, or about to be. */
+  #forget(): void {
+    this.#closed = true;
+    this.#closing = true;
+    this.#pending = null;
+    this.#shared.deadlines.remove(this);
+    const heldBytes = this.budgetedBytes;
+    this.budgetedBytes = 0;
+    this.#shared.http2.budget?.changed(-heldBytes);
+    this.#shared.http2.budget?.leave(this);
+  }
 }

@@ -9,8 +9,12 @@ import { DeadlineEntry, type DeadlineTimer } from "../../base/deadline-wheel.ts"
 import { type Address, formatAddress } from "../../net/address.ts";
 import { listen, type Listener } from "../../net/listen.ts";
 import { agreedProtocol, isTlsError, type ListenerTls } from "../../net/tls.ts";
-import { type Http1Downstream, Http1Side } from "./http1-downstream.ts";
+import type { Http1Downstream } from "./http1-downstream.ts";
+import { Http1Side } from "./http1-side.ts";
 import { type Downstreams, Http2Downstream } from "./http2-downstream.ts";
+
+/** How long a connection may be silent before the kernel asks whether its client still exists. */
+const KEEPALIVE_MS = 15_000;
 
 export interface PortOptions {
   readonly address: Address;
@@ -30,7 +34,7 @@ export class Port {
   /** Listens. @throws ListenError */
   constructor(options: PortOptions) {
     const { shared } = options;
-    const http1 = new Http1Side(shared.router, shared.pages);
+    const http1 = new Http1Side(shared);
     this.#listener = listen<PortConnection>({
       address: options.address,
       flag: options.flag,
@@ -42,6 +46,7 @@ export class Port {
       },
       handlers: {
         open: (socket) => {
+          socket.setKeepAlive(true, KEEPALIVE_MS);
           socket.data = new PortConnection(socket, shared, http1, options.tls !== undefined);
           this.#connections.add(socket.data);
         },

@@ -1,0 +1,133 @@
+/**
+ * The HTTP/1.1 side of the port: `node:http` parses, Connect's Node adapter serves calls in JSON, gRPC-Web and
+ * Connect's own protocol, everything else goes to the pages.
+ *
+ * A request that the parser or the rules refuse is answered, and its connection is closed: nothing that lies behind it
+ * is taken for another one.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import type { Socket } from "bun";
+import { isGrpcContentType } from "../../grpc/call-head.ts";
+import { inflatingFor } from "../limited-gzip.ts";
+import { type Pages, servePage } from "../pages/page.ts";
+import { Http1Downstream } from "./http1-downstream.ts";
+import { HTTP1_LIMITS } from "./http1-limits.ts";
+import { requestProblem } from "./http1-rules.ts";
+import type { Downstreams } from "./http2-downstream.ts";
+
+export class Http1Side {
+  readonly #server: Server;
+  readonly #shared: Downstreams;
+  readonly #bodyBytesMax: number;
+  readonly #serveCall: (request: IncomingMessage, response: ServerResponse) => void;
+  readonly #downstreams = new WeakMap<Duplex, Http1Downstream>();
+
+  constructor(shared: Downstreams) {
+    const { router, pages } = shared;
+    this.#shared = shared;
+    this.#bodyBytesMax = router.connectOptions().readMaxBytes;
+    this.#serveCall = connectNodeAdapter({
+      ...router.connectOptions(),
+      routes: (routes) => {
+        router.routes(routes);
+      },
+      fallback: (request, response) => {
+        void answerPage(pages, request as IncomingMessage, response as ServerResponse);
+      },
+    });
+    this.#server = createServer({ maxHeaderSize: HTTP1_LIMITS.headerBytesMax });
+    this.#server.on("request", (request, response) => this.#onRequest(request, response));
+    this.#server.on("checkExpectation", (request, response) => {
+      this.#refuse(request, response, 417, "an expectation other than 100-continue");
+    });
+    this.#server.on("connect", (request, socket) =>
+      this.#onUnparsed(socket, BAD_REQUEST, `${request.method} is not served`),
+    );
+    this.#server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+      this.#onUnparsed(socket, statusOf(error.code), error.message);
+    });
+  }
+
+  /** Takes over a connection whose first bytes are `first`. */
+  accept(socket: Socket<unknown>, first: Uint8Array): Http1Downstream {
+    const connection = new Http1Downstream(socket, this.#shared, this.#bodyBytesMax);
+    this.#downstreams.set(connection.duplex, connection);
+    this.#server.emit("connection", connection.duplex);
+    connection.onData(first);
+    return connection;
+  }
+
+  #onRequest(request: IncomingMessage, response: ServerResponse): void {
+    const problem = requestProblem(request);
+    if (problem !== "") {
+      this.#refuse(request, response, 400, problem);
+      return;
+    }
+    const connection = this.#downstreams.get(request.socket);
+    if (connection?.onExchange(request, response) === false) return;
+    if (request.headers.upgrade !== undefined) {
+      // We stay with HTTP/1.1 (RFC 9110 §7.8); what lies behind the request may be meant as another protocol.
+      response.setHeader("connection", "close");
+      connection?.lastExchange();
+    }
+    if (isGrpcContentType(request.headers["content-type"])) refuseGrpc(response);
+    else if (connection === undefined) this.#serveCall(request, response);
+    else inflatingFor(connection, () => this.#serveCall(request, response));
+  }
+
+  /** Answers a request that is not served, and closes its connection. */
+  #refuse(request: IncomingMessage, response: ServerResponse, status: number, problem: string): void {
+    const connection = this.#downstreams.get(request.socket);
+    if (connection?.onExchange(request, response) === false) return;
+    connection?.lastExchange();
+    this.#logRefusal(connection, problem);
+    response.writeHead(status, { "content-type": "text/plain; charset=utf-8", connection: "close" });
+    response.end(`etcdproxy: ${problem}\n`);
+  }
+
+  /** Answers what never became a request, and closes its connection. */
+  #onUnparsed(socket: Duplex, status: string, problem: string): void {
+    const connection = this.#downstreams.get(socket);
+    if (connection?.closing === true) return;
+    connection?.lastExchange();
+    if (status !== BAD_REQUEST) connection?.limitReached("headerList", problem);
+    else this.#logRefusal(connection, problem);
+    socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  }
+
+  #logRefusal(connection: Http1Downstream | undefined, reason: string): void {
+    this.#shared.log.write("warn", "HTTP/1.1", "refused a client's HTTP/1.1 request", {
+      peer: connection?.peer,
+      reason,
+    });
+  }
+}
+
+const BAD_REQUEST = "400 Bad Request";
+
+/** The answer to what the parser has refused, by its error's code. */
+function statusOf(code: string | undefined): string {
+  switch (code) {
+    case "HPE_HEADER_OVERFLOW":
+      return "431 Request Header Fields Too Large";
+    case "HPE_CHUNK_EXTENSIONS_OVERFLOW":
+      return "413 Content Too Large";
+    default:
+      return BAD_REQUEST;
+  }
+}
+
+/** gRPC needs trailers, which HTTP/1.1 clients of it do not read. */
+function refuseGrpc(response: ServerResponse): void {
+  response.writeHead(505, { "content-type": "text/plain; charset=utf-8", connection: "close" });
+  response.end("gRPC is served over HTTP/2\n");
+}
+
+async function answerPage(pages: Pages, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const page = await servePage(pages, request.method ?? "GET", request.url ?? "/");
+  response.writeHead(page.status, { "content-type": page.contentType, "content-length": page.body.length });
+  if (request.method === "HEAD") response.end();
+  else response.end(page.body);
+}
