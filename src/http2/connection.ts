@@ -254,7 +254,8 @@ export abstract class Connection extends ConnectionBuffers implements FrameSink,
     const stream = this.streams.get(id);
     if (stream === undefined) {
       if (this.isIdle(id)) throw onIdle("RST_STREAM", id);
-      return; // It crossed the end of the stream.
+      this.onResetByPeer(); // It crossed the end of the stream, or is one of a flood.
+      return;
     }
     this.onResetByPeer();
     const code = readUint32(bytes, start);
@@ -310,6 +311,7 @@ export abstract class Connection extends ConnectionBuffers implements FrameSink,
 
   #onWindowUpdate(id: number, bytes: Uint8Array, start: number, end: number): void {
     if (end - start !== 4) throw wrongSize("WINDOW_UPDATE");
+    if (!this.outbound.creditIsDue()) this.floods.note("windowUpdates", this.nowMs);
     const creditBytes = readUint32(bytes, start) & 0x7fffffff;
     if (id === 0) {
       this.outbound.credit(creditBytes);
@@ -380,7 +382,7 @@ export abstract class Connection extends ConnectionBuffers implements FrameSink,
   protected abstract get finished(): boolean;
   /** A stream has left the table. */
   protected onForgotten(): void {}
-  /** The peer has reset one of its streams. */
+  /** The peer has reset a stream, which may have ended before. */
   protected onResetByPeer(): void {}
 
   // ── frames out: called by streams ──────────────────────────────────────────────────────────────────

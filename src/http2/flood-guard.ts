@@ -6,7 +6,7 @@ import { TokenBucket } from "../base/token-bucket.ts";
 import { ConnectionError, ErrorCode } from "./error-code.ts";
 import type { Http2Limits } from "./limits.ts";
 
-export type FloodKind = "resets" | "pings" | "settings" | "emptyData" | "idleFrames";
+export type FloodKind = "resets" | "pings" | "settings" | "emptyData" | "idleFrames" | "windowUpdates";
 
 export class FloodGuard {
   readonly #limits: Http2Limits;

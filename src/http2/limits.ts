@@ -22,6 +22,9 @@ export interface Http2Limits {
   readonly emptyData: RateLimit;
   /** PRIORITY and unknown frames (CVE-2019-9513). */
   readonly idleFrames: RateLimit;
+  /** WINDOW_UPDATEs, each of which may set sending going. Two for each HEADERS or DATA frame that we have sent are free:
+   * a reader gives credit for what it has read, on its stream and on the connection. */
+  readonly windowUpdates: RateLimit;
   /** Bytes one connection may make us hold; beyond it the stream that holds most is reset. */
   readonly connectionBufferBytesMax: number;
   /** Output the peer does not read before we stop moving DATA into it: enough to keep a socket busy. */
@@ -45,6 +48,7 @@ export type Http2LimitName =
   | "settings"
   | "emptyData"
   | "idleFrames"
+  | "windowUpdates"
   | "connectionBuffers"
   | "processBuffers"
   | "unreadOutput"
@@ -61,6 +65,7 @@ export const HTTP2_LIMITS: Http2Limits = {
   settings: { burst: 100, perSecond: 10 },
   emptyData: { burst: 1_000, perSecond: 200 },
   idleFrames: { burst: 2_000, perSecond: 500 },
+  windowUpdates: { burst: 10_000, perSecond: 1_000 },
   connectionBufferBytesMax: 16 * 1024 * 1024,
   outputHighWaterBytes: 64 * 1024,
   outputBytesMax: 4 * 1024 * 1024,

@@ -32,6 +32,9 @@ export interface OutputListener {
 /** Output beyond this is offered to the socket at once, so that its storage stays one pooled block. */
 const OUTPUT_LARGE_BYTES = 44 * 1024;
 
+/** A reader may give credit for each frame twice: on its stream and on the connection. */
+const CREDITS_PER_FRAME = 2;
+
 export class Outbound {
   readonly output = new ByteWriter({ pooled: true });
   /** What the peer asks of us. */
@@ -48,6 +51,8 @@ export class Outbound {
   /** `drained` came while offering: whoever is half-way ends with `settle`. */
   #pumpOwed = false;
   #sentSincePing = false;
+  /** WINDOW_UPDATEs that what we have sent may give rise to. */
+  #creditsDue = 0;
 
   constructor(limits: Http2Limits, listener: OutputListener) {
     this.#limits = limits;
@@ -84,6 +89,7 @@ export class Outbound {
       }
     }
     this.#sentSincePing = true;
+    this.#creditsDue += CREDITS_PER_FRAME;
     this.announce();
   }
 
@@ -110,6 +116,7 @@ export class Outbound {
       writeData(out, stream.id, bytes, at, at + size, endStream && at + size === end);
       at += size;
       this.#windowBytes -= size;
+      this.#creditsDue += CREDITS_PER_FRAME;
       stream.sendWindowBytes -= size;
     }
     if (at > start) {
@@ -162,6 +169,13 @@ export class Outbound {
     const sent = this.#sentSincePing;
     this.#sentSincePing = false;
     return sent;
+  }
+
+  /** Whether a WINDOW_UPDATE answers something that we have sent; each of those answers one only. */
+  creditIsDue(): boolean {
+    if (this.#creditsDue === 0) return false;
+    this.#creditsDue--;
+    return true;
   }
 
   /** The socket's owner has written (part of) `output`: streams waiting for room go on. */

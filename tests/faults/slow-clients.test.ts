@@ -1,9 +1,7 @@
 /** Clients that say too little, or take too little, are cut when their limits are reached, and nobody else is. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import type { Socket } from "bun";
 import { KV } from "../../src/gen/etcdserverpb/kv_pb.ts";
 import { methodPath } from "../../src/etcd/services.ts";
-import { parseAddress } from "../../src/net/address.ts";
 import { startEtcdCluster, type EtcdCluster } from "../harness/etcd-cluster.ts";
 import { startGrpcProxy, type EtcdproxyProcess } from "../harness/etcdproxy-process.ts";
 import { GrpcClient } from "../harness/grpc-client.ts";
@@ -18,6 +16,8 @@ import {
   PREFACE,
   settings,
 } from "../http2/frames.ts";
+import { requestBlock } from "../http2/literal-block.ts";
+import { BareClient } from "./bare-client.ts";
 import { MIB } from "./memory.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -32,63 +32,6 @@ afterAll(async () => {
   await proxy[Symbol.asyncDispose]();
   await cluster.dispose();
 });
-
-/** A socket that writes what it is told and tells when it is closed. */
-class BareClient implements Disposable {
-  readonly closed: Promise<void>;
-  readonly #socket: Socket<BareClient>;
-  #unsent: Uint8Array = new Uint8Array(0);
-
-  private constructor(socket: Socket<BareClient>, closed: Promise<void>) {
-    this.#socket = socket;
-    this.closed = closed;
-  }
-
-  static async connect(address: string): Promise<BareClient> {
-    const closed = Promise.withResolvers<void>();
-    const socket = await Bun.connect<BareClient>({
-      ...parseAddress(address),
-      allowHalfOpen: true,
-      socket: {
-        open(opened) {
-          opened.data = new BareClient(opened, closed.promise);
-        },
-        data() {},
-        drain: (opened) => opened.data.#flush(),
-        end: () => closed.resolve(),
-        close: () => closed.resolve(),
-        error() {},
-      },
-    });
-    return socket.data;
-  }
-
-  send(sent: Uint8Array): void {
-    this.#unsent = concat([this.#unsent, sent]);
-    this.#flush();
-  }
-
-  get sentAll(): boolean {
-    return this.#unsent.length === 0;
-  }
-
-  #flush(): void {
-    const written = this.#socket.write(this.#unsent);
-    if (written > 0) this.#unsent = this.#unsent.subarray(written);
-  }
-
-  halfClose(): void {
-    this.#socket.shutdown();
-  }
-
-  stopReading(): void {
-    this.#socket.pause();
-  }
-
-  [Symbol.dispose](): void {
-    this.#socket.terminate();
-  }
-}
 
 async function readsStillWork(address: string): Promise<void> {
   using client = new GrpcClient(address);
@@ -132,14 +75,7 @@ test("a client that asks on and on and never reads is cut, with bounded memory",
   client.stopReading();
   // Without a header table every answer is sent in full; literals without indexing need none here either.
   client.send(concat([PREFACE, settings([HEADER_TABLE_SIZE, 0])]));
-  const literal = (name: string, value: string): Uint8Array =>
-    concat([Uint8Array.of(0, name.length), bytes(name), Uint8Array.of(value.length), bytes(value)]);
-  const block = concat([
-    literal(":method", "POST"),
-    literal(":scheme", "http"),
-    literal(":path", methodPath(KV.method.range)),
-    literal("content-type", "application/grpc"),
-  ]);
+  const block = requestBlock(methodPath(KV.method.range));
   const before = proxy.rssBytes();
   let streamId = 1;
   const cut = (): boolean => proxy.log.some(({ reason }) => String(reason).includes("does not read"));

@@ -120,6 +120,26 @@ describe("RFC 9113 §10.5: floods", () => {
     expect(timesUntilCalm(wire, () => wire.send(frame(0x42, 0, 0)))).toBe(10);
   });
 
+  test("RST_STREAM of streams that have ended", () => {
+    const wire = server({ limits: { resets: LIMIT } });
+    request(wire, 1, END_STREAM).sendHeaders(fields(RESPONSE), true);
+    expect(timesUntilCalm(wire, () => wire.send(rstStream(1, CANCEL)))).toBe(10);
+  });
+
+  test("WINDOW_UPDATEs that nothing of ours gave rise to", () => {
+    const wire = server({ limits: { windowUpdates: LIMIT } });
+    expect(timesUntilCalm(wire, () => wire.send(windowUpdate(0, 1)))).toBe(10);
+  });
+
+  test("two WINDOW_UPDATEs for each frame that we send are no flood: a reader gives credit", () => {
+    const { wire, stream } = serverWithRequest({ limits: { windowUpdates: LIMIT } });
+    const times = timesUntilCalm(wire, () => {
+      stream.sendData(Uint8Array.of(1), 0, 1, false);
+      wire.send(windowUpdate(0, 1), windowUpdate(1, 1));
+    });
+    expect(times).toBe(1000);
+  });
+
   test("what comes no faster than the limit goes on for ever", () => {
     const wire = server({ limits: { pings: LIMIT } });
     const times = timesUntilCalm(wire, () => {
@@ -342,6 +362,7 @@ describe("the owner of a connection hears the name of each limit", () => {
     ["pings", () => attacked({ pings: NONE }, () => [ping("12345678")])],
     ["settings", () => attacked({ settings: { burst: 1, perSecond: 0 } }, () => [settings()])],
     ["emptyData", () => attacked({ emptyData: NONE }, (wire) => [wire.headers(1, REQUEST), data(1, "")])],
+    ["windowUpdates", () => attacked({ windowUpdates: NONE }, () => [windowUpdate(0, 1)])],
     ["idleFrames", () => attacked({ idleFrames: NONE }, () => [frame(0x42, 0, 0)])],
     [
       "continuationFrames",

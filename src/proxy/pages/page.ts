@@ -11,6 +11,19 @@ export type MakePage = () => Promise<Page>;
 /** The pages there are: by the path of a request, without its query; undefined where there is none. */
 export type Pages = (path: string) => MakePage | undefined;
 
+/**
+ * One page for all who ask while it is being made: a flood of requests costs the members no more than a single one.
+ */
+export function madeOnce(make: MakePage): MakePage {
+  let making: Promise<Page> | null = null;
+  return () => {
+    making ??= make().finally(() => {
+      making = null;
+    });
+    return making;
+  };
+}
+
 export function textPage(status: number, text: string, contentType = "text/plain; charset=utf-8"): Page {
   return { status, contentType, body: new TextEncoder().encode(text) };
 }

@@ -9,7 +9,7 @@ import { SingleRequestForward } from "../forward/single-request.ts";
 import type { MemberTls } from "../../tls/member-tls.ts";
 import { healthPage } from "./health.ts";
 import { memberMetricsPage } from "./member-metrics.ts";
-import type { MakePage, Pages } from "./page.ts";
+import { madeOnce, type MakePage, type Pages } from "./page.ts";
 
 /**
  * @param ownMetrics makes `/proxy/metrics`
@@ -30,9 +30,9 @@ export function createPages(
     }),
   );
   const pages = new Map<string, MakePage>([
-    ["/health", () => healthPage(client, own)],
-    ["/metrics", () => memberMetricsPage(channel.endpoints, memberTls)],
-    ["/proxy/metrics", ownMetrics],
+    ["/health", madeOnce(() => healthPage(client, own))],
+    ["/metrics", madeOnce(() => memberMetricsPage(channel.endpoints, memberTls))],
+    ["/proxy/metrics", madeOnce(ownMetrics)],
   ]);
   return (path) => pages.get(path);
 }
