@@ -21,9 +21,9 @@ const ROUNDS_BEFORE = 50;
  * How many times slower than before the honest client's usual round may be during an attack. The attacker and the honest
  * client share two cores with the proxy and etcd, so most of it is not the proxy's.
  */
-const SLOWER_MAX = 25;
+const SLOWER_MAX = 50;
 /** Below this a round is quick, in milliseconds: what is lost in a machine's noise is no slowness. */
-const QUICK_MS = 20;
+const QUICK_MS = 40;
 
 /** How far apart two lines about one limit are, in milliseconds, and a little more. */
 const LINE_INTERVAL_MS = 1200;

@@ -69,6 +69,8 @@ export class ClientStream implements CallReceiver {
   #requestBytes = 0;
   /** What has come of a request that is not whole. */
   #unfinishedBytes = 0;
+  /** What that takes, which counts for the process's buffers. */
+  #gatheredBytes = 0;
   /** Received, and the client has no new credit for it. */
   #owedBytes = 0;
   #retainedBytes = 0;
@@ -117,6 +119,8 @@ export class ClientStream implements CallReceiver {
     const problem = this.#reader.read(bytes, start, end, (message, from, to) => {
       this.#onRequest(message, from, to, nowMs);
     });
+    if (!this.closed) this.#retain(this.#reader.heldBytes - this.#gatheredBytes);
+    this.#gatheredBytes = this.#reader.heldBytes;
     if (problem === COMPRESSED_MESSAGE) this.#endWith({ code: Code.INTERNAL, message: COMPRESSED });
     else if (problem !== -1) {
       const message = `grpc: received message larger than max (${problem} vs. ${this.#owner.requestBytesMax})`;

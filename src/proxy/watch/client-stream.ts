@@ -83,6 +83,7 @@ export class ClientStream implements CallReceiver {
   readonly #pending: PendingRequest[] = [];
   #head = 0;
   #pendingBytes = 0;
+  #unfinishedBytes = 0;
   #owedCreditBytes = 0;
   #nextWatchId = 0;
   #advancing = false;
@@ -154,6 +155,7 @@ export class ClientStream implements CallReceiver {
     const problem = this.#reader.read(bytes, start, end, (message, from, to) => {
       this.#onRequest(message, from, to);
     });
+    this.#countUnfinished(this.#reader.heldBytes);
     this.#owedCreditBytes += end - start;
     this.#giveCredit();
     if (problem === -1) return;
@@ -192,6 +194,7 @@ export class ClientStream implements CallReceiver {
   close(): void {
     if (this.closed) return;
     this.closed = true;
+    this.#countUnfinished(0);
     for (const subscriber of [...this.watches.values()]) this.#forget(subscriber);
     for (let at = this.#head; at < this.#pending.length; at++) {
       const { subscriber } = this.#pending[at]!;
@@ -201,6 +204,14 @@ export class ClientStream implements CallReceiver {
     this.#head = 0;
     this.queue.clear();
     this.#owner.onStreamClosed(this);
+  }
+
+  /** What has come of a request that is not whole counts for the process's buffers: the client has credit for it. */
+  #countUnfinished(bytes: number): void {
+    const change = bytes - this.#unfinishedBytes;
+    if (change === 0) return;
+    this.#unfinishedBytes = bytes;
+    this.call.retain(change);
   }
 
   #onRequest(bytes: Uint8Array, start: number, end: number): void {
