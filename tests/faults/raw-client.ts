@@ -28,6 +28,8 @@ export type TakePiece = (bytes: Uint8Array) => boolean;
 
 export class RawCall implements StreamHandler {
   receivedBytes = 0;
+  /** It has ended, in whatever way. */
+  over = false;
   readonly #stream: Stream;
   readonly #take: TakePiece;
   readonly #firstBytes = Promise.withResolvers<void>();
@@ -92,6 +94,7 @@ export class RawCall implements StreamHandler {
   }
 
   #end(status: Status): void {
+    this.over = true;
     this.#firstBytes.resolve();
     this.#status.resolve(status);
   }

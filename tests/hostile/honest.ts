@@ -28,7 +28,7 @@ export class HonestClient implements AsyncDisposable {
 
   /** The rounds since this was asked last. */
   async tally(): Promise<Tally> {
-    this.#process.stdin.write("\n");
+    await this.#process.stdin.write("\n");
     await this.#process.stdin.flush();
     return JSON.parse(await this.#output.next()) as Tally;
   }

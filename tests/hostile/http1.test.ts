@@ -1,6 +1,6 @@
 /** HTTP/1.1: what may not be taken for another request, and clients that drip, pipeline and do not read. */
 import { describe, expect, test } from "bun:test";
-import { BareClient } from "../faults/bare-client.ts";
+import type { BareClient } from "../faults/bare-client.ts";
 import { MIB } from "../faults/memory.ts";
 import { waitFor, withDeadline } from "../harness/wait-for.ts";
 import { concat } from "../http2/frames.ts";

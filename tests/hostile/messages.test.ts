@@ -202,7 +202,7 @@ describe("messages that are deeply nested", () => {
       prefixes.push(concat([Uint8Array.of(tag), length]));
       size += 1 + length.length;
     }
-    return concat(prefixes.reverse());
+    return concat(prefixes.toReversed());
   }
   function varint(value: number): Uint8Array {
     const octets: number[] = [];
@@ -213,7 +213,7 @@ describe("messages that are deeply nested", () => {
   }
   /** TxnRequest.success (2) holds RequestOp.request_txn (4), and so on. */
   function nestedTxn(depth: number): Uint8Array {
-    let at: Uint8Array[] = [];
+    const at: Uint8Array[] = [];
     let size = 0;
     for (let i = 0; i < depth; i++) {
       const inner = concat([Uint8Array.of(0x22), varint(size)]);
@@ -221,8 +221,7 @@ describe("messages that are deeply nested", () => {
       at.push(inner, outer);
       size += inner.length + outer.length;
     }
-    at = at.reverse();
-    return concat(at);
+    return concat(at.toReversed());
   }
   const groups = (depth: number): Uint8Array => new Uint8Array(depth).fill(0x9b); // Field 19, start of a group.
   const deep: readonly (readonly [what: string, path: string, message: Uint8Array])[] = [

@@ -37,13 +37,9 @@ async function ask(
   batches: number,
   make: (index: number) => Uint8Array,
 ): Promise<void> {
-  let over = false;
-  void call.status.then(() => {
-    over = true;
-  });
-  for (let batch = 0; batch < batches && !over; batch++) {
+  for (let batch = 0; batch < batches && !call.over; batch++) {
     call.send(concat(Array.from({ length: BATCH }, (_, i) => make(batch * BATCH + i))));
-    await waitFor("the piece to leave", () => over || client.connection.heldBytes < 64 * 1024, {
+    await waitFor("the piece to leave", () => call.over || client.connection.heldBytes < 64 * 1024, {
       intervalMs: 1,
     });
   }
