@@ -6,6 +6,7 @@
  */
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { UniversalClientRequest, UniversalClientResponse } from "@connectrpc/connect/protocol";
+import { copyBytes } from "../base/copy-bytes.ts";
 import { type HeaderField, headerField } from "../hpack/header-field.ts";
 import { STREAM_WINDOW_BYTES } from "../http2/limits.ts";
 import { ByteQueue } from "./byte-queue.ts";
@@ -93,7 +94,9 @@ class InProcessCall implements ServerCall {
 
   sendMessageBytes(bytes: Uint8Array, start: number, end: number): number {
     if (this.finished) return end - start;
-    this.#body.push(bytes.subarray(start, end));
+    // A view keeps alive all that was received with it.
+    const small = (end - start) * 4 < bytes.buffer.byteLength;
+    this.#body.push(small ? copyBytes(bytes, start, end) : bytes.subarray(start, end));
     return 0;
   }
 

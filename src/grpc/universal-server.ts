@@ -10,24 +10,34 @@ import { type HeaderField, headerField } from "../hpack/header-field.ts";
 import { STREAM_WINDOW_BYTES } from "../http2/limits.ts";
 import { ByteQueue } from "./byte-queue.ts";
 import { fieldsOf, headersOf } from "./header-fields.ts";
-import { MessageScanner } from "./message-scanner.ts";
 import type { CallReceiver, ServerCall } from "./server-call.ts";
 import { Code, decodeMessage, encodeMessage } from "./status.ts";
+import { WholeMessages } from "./whole-messages.ts";
 
 /** What a call in Connect's hands costs besides its request's bytes, about. */
 const EXCHANGE_BYTES = 8 * 1024;
+/** What a piece of its request costs besides its bytes, about. */
+const PIECE_BYTES = 256;
 
-/**
- * Serves `call` by `handler`; `method` is the HTTP method it came with. `messages`: whether the request is one message,
- * which the handler holds on to, or a stream of them, of which it holds the one that is not whole.
- */
+/** What a handler's requests look like. */
+export interface RequestShape {
+  /** One message, which the handler holds until the call is over, or a stream of them. */
+  readonly messages: "one" | "many";
+  /** The largest message, in bytes. */
+  readonly messageBytesMax: number;
+}
+
+/** Content types whose messages come in envelopes, gRPC's or Connect's, which are the same. */
+const ENVELOPED = /^application\/(?:grpc|connect\+)/;
+
+/** Serves `call` by `handler`; `method` is the HTTP method it came with. */
 export function serveUniversal(
   call: ServerCall,
   method: string,
   handler: UniversalHandlerFn,
-  messages: "one" | "many" = "one",
+  shape: RequestShape,
 ): void {
-  const exchange = new UniversalExchange(call, messages === "many" ? new MessageScanner(Infinity) : null);
+  const exchange = new UniversalExchange(call, shape);
   call.receiver = exchange;
   void exchange.run(method, handler);
 }
@@ -36,37 +46,51 @@ class UniversalExchange implements CallReceiver {
   readonly #call: ServerCall;
   readonly #abort = new AbortController();
   readonly #body: ByteQueue;
-  /** Follows the messages of a request that has many: Connect's envelopes are gRPC's. Null: it has one. */
-  readonly #boundaries: MessageScanner | null;
-  /** Bytes of the request that the handler may hold. */
-  #takenBytes = 0;
+  /** Null where the request is no run of messages, but one by itself. */
+  readonly #whole: WholeMessages | null;
+  /** The handler holds on to what it has taken. */
+  readonly #holds: boolean;
+  /** Bytes that the client has credit for, though the handler has not taken them: of messages that were not whole. */
+  #creditedBytes = 0;
   #unsentBytes = 0;
   #sent: (() => void) | null = null;
 
-  constructor(call: ServerCall, boundaries: MessageScanner | null) {
+  constructor(call: ServerCall, { messages, messageBytesMax }: RequestShape) {
     this.#call = call;
-    this.#boundaries = boundaries;
+    this.#whole = ENVELOPED.test(call.head.contentType) ? new WholeMessages(messageBytesMax) : null;
+    this.#holds = messages === "one" || this.#whole === null;
     this.#body = new ByteQueue((bytes) => this.#onTaken(bytes));
     call.retain(EXCHANGE_BYTES);
   }
 
-  /** The handler has taken `bytes` bytes of the request, and may hold on to them. */
-  #onTaken(bytes: number): void {
-    this.#call.consume(bytes);
-    this.#takenBytes += bytes;
-    this.#call.retain(bytes);
-    if (this.#boundaries?.atBoundary !== true) return;
-    this.#call.retain(-this.#takenBytes);
-    this.#takenBytes = 0;
-  }
-
   onRequestBytes(bytes: Uint8Array, start: number, end: number): void {
-    this.#boundaries?.scan(bytes, start, end);
-    this.#body.push(bytes.subarray(start, end));
+    if (this.#whole === null) {
+      this.#body.append(bytes, start, end);
+      return;
+    }
+    const whole = this.#whole.add(bytes, start, end);
+    if (whole.length > 0) {
+      this.#body.push(whole);
+      return;
+    }
+    // The rest of the message needs credit, or it could not be larger than the window.
+    this.#creditedBytes += end - start;
+    this.#call.consume(end - start);
+    this.#call.retain(end - start);
   }
 
   onRequestEnd(): void {
+    const rest = this.#whole?.rest();
+    if (rest !== undefined && rest.length > 0) this.#body.push(rest);
     this.#body.end();
+  }
+
+  /** The handler has taken `bytes` bytes of the request. */
+  #onTaken(bytes: number): void {
+    const credited = Math.min(bytes, this.#creditedBytes);
+    this.#creditedBytes -= credited;
+    this.#call.consume(bytes - credited);
+    this.#call.retain(this.#holds ? bytes - credited + PIECE_BYTES : -credited);
   }
 
   onAnswerSent(bytes: number): void {

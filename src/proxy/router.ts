@@ -128,7 +128,8 @@ export class Router {
   serveByConnect(call: ServerCall, method: string, handler: UniversalHandler): void {
     const { methodKind } = handler.method;
     const one = methodKind === "unary" || methodKind === "server_streaming";
-    inflatingFor(call, () => serveUniversal(call, method, handler, one ? "one" : "many"));
+    const shape = { messages: one ? "one" : "many", messageBytesMax: this.#limits.sendBytesMax } as const;
+    inflatingFor(call, () => serveUniversal(call, method, handler, shape));
   }
 
   #laneOf(method: DescMethod): Lane {

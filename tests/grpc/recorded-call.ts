@@ -23,6 +23,7 @@ export class RecordedCall implements ServerCall {
   /** The messages of the answer so far, prefixes included. */
   answerBytes: Uint8Array = new Uint8Array(0);
   consumedBytes = 0;
+  retainedBytes = 0;
   /** False: what is sent stays queued, as with a client that does not read. */
   takesAnswer = true;
   readonly #status = Promise.withResolvers<Status>();
@@ -80,7 +81,9 @@ export class RecordedCall implements ServerCall {
     this.consumedBytes += bytes;
   }
 
-  retain(): void {}
+  retain(bytes: number): void {
+    this.retainedBytes += bytes;
+  }
 
   limitReached(): void {}
 

@@ -7,12 +7,15 @@ import { headerField } from "../../src/hpack/header-field.ts";
 import { STREAM_WINDOW_BYTES } from "../../src/http2/limits.ts";
 import { waitFor } from "../harness/wait-for.ts";
 import { RecordedCall } from "./recorded-call.ts";
+import { framed } from "./stand-in-member.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
+const ONE = { messages: "one", messageBytesMax: 1 << 20 } as const;
+
 function serve(handler: UniversalHandlerFn): RecordedCall {
   const call = new RecordedCall({ path: "/a.B/C", fields: [headerField("x-in", "1")] });
-  serveUniversal(call, "POST", handler);
+  serveUniversal(call, "POST", handler, ONE);
   return call;
 }
 
@@ -95,19 +98,66 @@ test("an answer is not read further ahead of a client that does not read than a 
   let over = false;
   const call = new RecordedCall({ path: "/a.B/C" });
   call.takesAnswer = false;
-  serveUniversal(call, "POST", () =>
+  const handler: UniversalHandlerFn = () =>
     Promise.resolve({
       status: 200,
       body: (async function* () {
         for (; produced < 100; produced++) yield new Uint8Array(16_384);
         over = true;
       })(),
-    }),
-  );
+    });
+  serveUniversal(call, "POST", handler, ONE);
   await waitFor("a window's worth", () => call.answerBytes.length >= STREAM_WINDOW_BYTES);
   expect([produced, over]).toEqual([STREAM_WINDOW_BYTES / 16_384 - 1, false]);
   call.takesAnswer = true;
   call.receiver.onAnswerSent(call.answerBytes.length);
   await call.status;
   expect([call.answerBytes.length, over]).toEqual([100 * 16_384, true]);
+});
+
+describe("what a handler may hold counts as retained", () => {
+  /** A handler that reads all, noting what has come. */
+  function reader(seen: string[]): UniversalHandlerFn {
+    return async (request) => {
+      for await (const piece of request.body as AsyncIterable<Uint8Array>)
+        seen.push(new TextDecoder().decode(piece));
+      return { status: 200 };
+    };
+  }
+
+  test("a message that is not whole is credited and counted, and handed on once it is", async () => {
+    const seen: string[] = [];
+    const call = new RecordedCall({ path: "/a.B/C" });
+    serveUniversal(call, "POST", reader(seen), { messages: "many", messageBytesMax: 1000 });
+    const message = framed("twelve bytes");
+    const resting = call.retainedBytes;
+    call.receiver.onRequestBytes(message, 0, 10);
+    expect([call.consumedBytes, call.retainedBytes - resting]).toEqual([10, 10]);
+    call.receiver.onRequestBytes(message, 10, message.length);
+    call.receiver.onRequestEnd();
+    await call.status;
+    expect(seen).toEqual([new TextDecoder().decode(message)]);
+    expect([call.consumedBytes, call.retainedBytes - resting]).toEqual([message.length, 0]);
+  });
+
+  test("what is longer than a message may be is handed on by its prefix, for the handler to refuse", async () => {
+    const seen: string[] = [];
+    const call = new RecordedCall({ path: "/a.B/C" });
+    serveUniversal(call, "POST", reader(seen), { messages: "many", messageBytesMax: 10 });
+    call.receiver.onRequestBytes(framed("twelve bytes"), 0, 6);
+    await waitFor("the handler to read", () => seen.length === 1);
+    call.receiver.onRequestEnd();
+    await call.status;
+  });
+
+  test("a lone message is held until the call is over", async () => {
+    const seen: string[] = [];
+    const call = new RecordedCall({ path: "/a.B/C" });
+    serveUniversal(call, "POST", reader(seen), ONE);
+    const resting = call.retainedBytes;
+    const message = framed("twelve bytes");
+    call.request(message);
+    await call.status;
+    expect(call.retainedBytes - resting).toBeGreaterThanOrEqual(message.length);
+  });
 });

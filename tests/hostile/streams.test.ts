@@ -11,7 +11,7 @@ import { concat, text } from "../http2/frames.ts";
 import { useScene } from "./scene.ts";
 
 const BUFFERS = 64 * MIB;
-const GROWTH = 6 * BUFFERS;
+const GROWTH = 10 * BUFFERS;
 const scene = useScene({ flags: [`--max-buffer-bytes=${BUFFERS}`] });
 
 type WatchRequestInit = MessageInitShape<typeof WatchRequestSchema>;

@@ -8,7 +8,6 @@ import { Lease } from "../../src/gen/etcdserverpb/lease_pb.ts";
 import { Code } from "../../src/grpc/status.ts";
 import type { LeaseHub } from "../../src/proxy/lease/lease-hub.ts";
 import { Router } from "../../src/proxy/router.ts";
-import { serveUniversal } from "../../src/grpc/universal-server.ts";
 import { headerField } from "../../src/hpack/header-field.ts";
 import { waitFor } from "../harness/wait-for.ts";
 import { ended, Forwarding } from "../grpc/forwarding.ts";
@@ -155,7 +154,7 @@ describe("a call in another protocol", () => {
       field.name === "content-type" ? headerField("content-type", "application/json") : field,
     );
     Object.assign(call.head, { metadata: head });
-    serveUniversal(call, "POST", scene.router.universalHandler(path)!);
+    scene.router.serveByConnect(call, "POST", scene.router.universalHandler(path)!);
     call.request(new TextEncoder().encode('{"key":"Zm9v"}'));
     const atMember = await scene.member.call(0);
     expect(atMember.field("token")).toBe("t.1");

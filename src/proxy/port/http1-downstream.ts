@@ -31,6 +31,9 @@ const BODY_PIECE_BYTES = 64 * 1024;
 /** What a request under way costs besides its bytes, about. */
 const EXCHANGE_BYTES = 8 * 1024;
 
+/** What a chunk of a chunked body costs besides its bytes, about. */
+const CHUNK_BYTES = 512;
+
 /** A request that is being received or answered. */
 interface Exchange {
   readonly request: IncomingMessage;
@@ -63,6 +66,8 @@ export class Http1Downstream extends DeadlineEntry implements SocketDuplexOwner,
   /** When the last request's header section was whole. */
   #bodySinceMs = 0;
   #bodyBytes = 0;
+  /** Chunks that it came in, about: the parser makes an object of each. */
+  #bodyChunks = 0;
   /** When something moved last: the client sent something, or took something. */
   #movedMs = performance.now();
 
@@ -90,6 +95,7 @@ export class Http1Downstream extends DeadlineEntry implements SocketDuplexOwner,
     this.#headerSinceMs = 0;
     this.#bodySinceMs = performance.now();
     this.#bodyBytes = 0;
+    this.#bodyChunks = 0;
     const onDone = (): void => this.#onDone(exchange);
     response.once("finish", onDone);
     response.once("close", onDone);
@@ -122,7 +128,10 @@ export class Http1Downstream extends DeadlineEntry implements SocketDuplexOwner,
   #onDone(exchange: Exchange): void {
     if (!this.#exchanges.delete(exchange)) return;
     this.#movedMs = performance.now();
-    if (this.#last === exchange && exchange.request.complete) this.#bodyBytes = 0;
+    if (this.#last === exchange && exchange.request.complete) {
+      this.#bodyBytes = 0;
+      this.#bodyChunks = 0;
+    }
     this.#feed();
   }
 
@@ -202,14 +211,16 @@ export class Http1Downstream extends DeadlineEntry implements SocketDuplexOwner,
     const receiving = this.#receiving;
     const piece = pending.subarray(0, receiving ? BODY_PIECE_BYTES : HEADER_PIECE_BYTES);
     this.#pending = piece.length === pending.length ? null : pending.subarray(piece.length);
-    if (receiving) this.#onBody(piece.length);
+    if (receiving) this.#onBody(piece);
     else if (this.#headerSinceMs === 0) this.#headerSinceMs = performance.now();
     if (!this.#closed) this.#wanted = this.duplex.socketData(piece);
   }
 
-  #onBody(bytes: number): void {
+  #onBody(piece: Uint8Array): void {
     const before = this.#bodyBytes;
-    this.#bodyBytes += bytes;
+    this.#bodyBytes += piece.length;
+    if (this.#last?.request.headers["transfer-encoding"] !== undefined)
+      this.#bodyChunks += lineEnds(piece) / 2;
     const reason = `a body of more than ${this.#bodyBytesMax} bytes`;
     if (this.#bodyBytes > this.#bodyBytesMax + HTTP1_LIMITS.bodyBytesBeyondMax) this.#terminate();
     else if (before <= this.#bodyBytesMax && this.#bodyBytes > this.#bodyBytesMax) {
@@ -239,6 +250,7 @@ export class Http1Downstream extends DeadlineEntry implements SocketDuplexOwner,
     const heldBytes =
       (this.#pending?.length ?? 0) +
       this.#bodyBytes +
+      this.#bodyChunks * CHUNK_BYTES +
       this.duplex.writableLength +
       this.#exchanges.size * EXCHANGE_BYTES;
     const change = heldBytes - this.budgetedBytes;
@@ -274,3 +286,12 @@ export class Http1Downstream extends DeadlineEntry implements SocketDuplexOwner,
     this.#shared.http2.budget?.leave(this);
   }
 }
+
+/** How many lines end in `bytes`: of a chunked body two for each chunk, and hardly any else. */
+function lineEnds(bytes: Uint8Array): number {
+  let count = 0;
+  for (let at = bytes.indexOf(LF); at >= 0; at = bytes.indexOf(LF, at + 1)) count++;
+  return count;
+}
+
+const LF = 0x0a;
