@@ -9,12 +9,13 @@ import type { Http2LimitName, Http2Limits } from "./limits.ts";
 
 export abstract class ConnectionBuffers implements BufferHolder {
   readonly limits: Http2Limits;
-  /** DATA bytes queued or unconsumed over all streams, and output the peer leaves unread. */
+  /** DATA bytes queued or unconsumed over all streams, output the peer leaves unread, and what is not whole. */
   heldBytes = 0;
   /** What the streams' owners keep on their behalf, such as requests that may have to be sent again. */
   retainedBytes = 0;
   readonly #budget: BufferBudget | undefined;
   #unreadBytes = 0;
+  #unfinishedBytes = 0;
 
   protected constructor(limits: Http2Limits, budget: BufferBudget | undefined) {
     this.limits = limits;
@@ -42,6 +43,14 @@ export abstract class ConnectionBuffers implements BufferHolder {
     if (bytes === this.#unreadBytes) return;
     const change = bytes - this.#unreadBytes;
     this.#unreadBytes = bytes;
+    this.heldBytesChanged(change);
+  }
+
+  /** Frames and header blocks that are not whole take `bytes` bytes. */
+  protected unfinishedBytesChanged(bytes: number): void {
+    if (bytes === this.#unfinishedBytes) return;
+    const change = bytes - this.#unfinishedBytes;
+    this.#unfinishedBytes = bytes;
     this.heldBytesChanged(change);
   }
 

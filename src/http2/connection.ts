@@ -98,6 +98,7 @@ export abstract class Connection extends ConnectionBuffers implements FrameSink,
     try {
       this.receiveBytes(chunk);
       this.outbound.settle();
+      if (!this.ended) this.unfinishedBytesChanged(this.#reader.heldBytes + this.#blocks.heldBytes);
     } catch (error) {
       if (error instanceof ConnectionError) this.fail(error.code, error.message, error.limit);
       else if (error instanceof HpackError) this.fail(ErrorCode.COMPRESSION_ERROR, error.message);

@@ -45,6 +45,11 @@ export class FrameReader {
     if (at < end && !sink.ended) this.#keepPartial(chunk, at);
   }
 
+  /** What a frame that is not whole takes. */
+  get heldBytes(): number {
+    return this.#partial === null ? 0 : this.#partial.length;
+  }
+
   #payloadBytes(bytes: Uint8Array, at: number): number {
     const payloadBytes = (bytes[at]! << 16) | (bytes[at + 1]! << 8) | bytes[at + 2]!;
     if (payloadBytes > this.#frameBytesMax) {

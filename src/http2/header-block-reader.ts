@@ -39,6 +39,11 @@ export class HeaderBlockReader {
     return this.#block !== null;
   }
 
+  /** What a header block that is not whole takes. */
+  get heldBytes(): number {
+    return this.#block === null ? 0 : this.#block.bytes.length;
+  }
+
   /**
    * Takes the payload of a HEADERS frame. Returns its section, or null while CONTINUATION frames are to come.
    * @throws ConnectionError, HpackError for a frame or block that leaves the connection unusable.

@@ -279,6 +279,20 @@ describe("bytes that a connection may make us hold", () => {
     expect(wire.connection.heldBytes).toBe(0);
   });
 
+  test("frames and header blocks that are not whole count until they are", () => {
+    const budget = new BufferBudget(1e9);
+    const wire = server({ budget });
+    const whole = frame(HEADERS, 0, 1, new Uint8Array(1000));
+    wire.send(whole.subarray(0, 100));
+    expect(budget.heldBytes).toBe(whole.length);
+    wire.send(whole.subarray(100));
+    expect(budget.heldBytes).toBeGreaterThanOrEqual(1000);
+    wire.send(frame(CONTINUATION, 0, 1, new Uint8Array(10)).subarray(0, 12));
+    expect(budget.heldBytes).toBeGreaterThanOrEqual(1019);
+    wire.connection.transportClosed("connection closed");
+    expect(budget.heldBytes).toBe(0);
+  });
+
   test("queued DATA counts as well", () => {
     const { wire, stream } = serverWithRequest({
       limits: { connectionBufferBytesMax: 20_000 },
