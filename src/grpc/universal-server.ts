@@ -14,8 +14,6 @@ import type { CallReceiver, ServerCall } from "./server-call.ts";
 import { Code, decodeMessage, encodeMessage } from "./status.ts";
 import { WholeMessages } from "./whole-messages.ts";
 
-/** What a call in Connect's hands costs besides its request's bytes, about. */
-const EXCHANGE_BYTES = 8 * 1024;
 /** What a piece of its request costs besides its bytes, about. */
 const PIECE_BYTES = 256;
 
@@ -60,7 +58,6 @@ class UniversalExchange implements CallReceiver {
     this.#whole = ENVELOPED.test(call.head.contentType) ? new WholeMessages(messageBytesMax) : null;
     this.#holds = messages === "one" || this.#whole === null;
     this.#body = new ByteQueue((bytes) => this.#onTaken(bytes));
-    call.retain(EXCHANGE_BYTES);
   }
 
   onRequestBytes(bytes: Uint8Array, start: number, end: number): void {

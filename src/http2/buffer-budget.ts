@@ -10,6 +10,9 @@ export interface BufferHolder {
   shedLargest(): void;
 }
 
+/** Where nobody holds so large a part, many shed at once: looking for the largest takes time. */
+const SHED_PARTS = 16;
+
 export class BufferBudget {
   /** The bound. */
   readonly bytesMax: number;
@@ -45,6 +48,14 @@ export class BufferBudget {
     }
   }
 
+  /** Sheds of all who hold `leastBytes` or more, until no more than `goalBytes` are held. */
+  #shedMany(goalBytes: number, leastBytes: number): void {
+    for (const holder of this.#holders) {
+      if (this.#heldBytes <= goalBytes) return;
+      if (holder.budgetedBytes >= leastBytes) holder.shedLargest();
+    }
+  }
+
   /** False when shedding freed nothing. */
   #shedOnce(): boolean {
     let largest: BufferHolder | null = null;
@@ -53,7 +64,10 @@ export class BufferBudget {
     }
     if (largest === null) return false;
     const before = this.#heldBytes;
+    const largestBytes = largest.budgetedBytes;
     largest.shedLargest();
+    const partBytes = this.bytesMax / SHED_PARTS;
+    if (largestBytes < partBytes) this.#shedMany(before - partBytes, largestBytes / 2);
     return this.#heldBytes < before;
   }
 }

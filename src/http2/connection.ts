@@ -52,8 +52,11 @@ import {
   WINDOW_BYTES_MAX,
   writeSettings,
 } from "./settings.ts";
-import { connectionReset, largestHolder, type Stream } from "./stream.ts";
+import { connectionReset, largestHolders, type Stream } from "./stream.ts";
 import { StreamTable } from "./stream-table.ts";
+
+/** Where no stream holds so large a part, many are given up at once: looking for the largest takes time. */
+const SHED_PARTS = 16;
 
 export abstract class Connection extends ConnectionBuffers implements FrameSink, OutputListener {
   readonly outbound: Outbound;
@@ -416,12 +419,14 @@ export abstract class Connection extends ConnectionBuffers implements FrameSink,
   }
 
   protected override giveUpLargest(limit: Http2LimitName): void {
-    const largest = largestHolder(this.streams.all());
-    if (largest === null) {
+    const streams = largestHolders(this.streams.all(), this.budgetedBytes / SHED_PARTS);
+    if (streams.length === 0) {
       this.fail(ErrorCode.ENHANCE_YOUR_CALM, "buffers are full", limit);
-    } else {
-      this.handler.onLimit?.(limit, "buffers are full");
-      this.#endStream(largest, ErrorCode.ENHANCE_YOUR_CALM, "buffers are full");
+      return;
+    }
+    this.handler.onLimit?.(limit, "buffers are full");
+    for (const stream of streams) {
+      if (!stream.closed) this.#endStream(stream, ErrorCode.ENHANCE_YOUR_CALM, "buffers are full");
     }
   }
 

@@ -365,15 +365,32 @@ export function connectionReset(message: string, neverProcessed: boolean): Strea
   return { code: ErrorCode.CANCEL, cause: "connection", neverProcessed, message };
 }
 
-/** The stream that holds most bytes; null when none holds any. */
-export function largestHolder(streams: Iterable<Stream>): Stream | null {
+/**
+ * The stream that holds most bytes; where that holds less than `goalBytes`, as many further ones of at least half as much
+ * as it takes to hold those together. Empty when none holds any.
+ */
+export function largestHolders(streams: readonly Stream[], goalBytes: number): Stream[] {
   let largest: Stream | null = null;
   let largestBytes = 0;
   for (const stream of streams) {
-    const held = stream.queuedBytes + stream.unconsumedBytes + stream.retainedBytes;
+    const held = heldBytesOf(stream);
     if (held <= largestBytes) continue;
     largest = stream;
     largestBytes = held;
   }
-  return largest;
+  if (largest === null) return [];
+  const holders = [largest];
+  let sum = largestBytes;
+  for (let i = streams.length - 1; i >= 0 && sum < goalBytes; i--) {
+    const stream = streams[i]!;
+    const held = heldBytesOf(stream);
+    if (held * 2 < largestBytes || stream === largest) continue;
+    holders.push(stream);
+    sum += held;
+  }
+  return holders;
+}
+
+function heldBytesOf(stream: Stream): number {
+  return stream.queuedBytes + stream.unconsumedBytes + stream.retainedBytes;
 }

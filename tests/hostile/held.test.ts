@@ -1,5 +1,5 @@
 /** Clients that make the process hold things: answers they do not take, requests they do not finish. */
-import { describe, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { methodPath } from "../../src/etcd/services.ts";
 import { KV, RangeRequestSchema } from "../../src/gen/etcdserverpb/kv_pb.ts";
@@ -42,6 +42,7 @@ async function writeLargeValue(): Promise<void> {
 const READ_LARGE = toBinary(RangeRequestSchema, create(RangeRequestSchema, { key: text("large") }));
 const RANGE = requestBlock(methodPath(KV.method.range));
 const SNAPSHOT = requestBlock(methodPath(Maintenance.method.snapshot));
+const put = requestBlock(methodPath(KV.method.put));
 const WATCH = requestBlock(methodPath(Watch.method.watch));
 
 describe("answers that are not taken", () => {
@@ -114,7 +115,6 @@ describe("requests that are not finished", () => {
     [":path", methodPath(Watch.method.watch)],
     ["content-type", "application/connect+json"],
   ]);
-  const put = requestBlock(methodPath(KV.method.put));
   const kinds: readonly (readonly [what: string, block: Uint8Array, body: Uint8Array])[] = [
     ["gRPC", put, prefixed],
     ["a gRPC stream", WATCH, prefixed],
@@ -143,6 +143,32 @@ describe("requests that are not finished", () => {
       { limit: "processBuffers", growthBytesMax: GROWTH },
     );
     for (const client of clients) client[Symbol.dispose]();
+  });
+});
+
+describe("calls that are opened and never finished", () => {
+  test.each([
+    ["unary ones", put],
+    ["watches", WATCH],
+    ["heartbeats", requestBlock("/etcdserverpb.Lease/LeaseKeepAlive")],
+    ["unknown ones", requestBlock("/a.B/C")],
+  ])("a hundred thousand of them: %s", async (_what, block) => {
+    using client = await scene.http2();
+    await scene.attack(
+      () =>
+        client.flood((i) =>
+          i === 100
+            ? null
+            : concat(
+                Array.from({ length: 1000 }, (_, k) =>
+                  frame(HEADERS, END_HEADERS, 1 + 2 * (1000 * i + k), block),
+                ),
+              ),
+        ),
+      { growthBytesMax: GROWTH },
+    );
+    expect(client.isClosed).toBe(false);
+    expect(scene.proxy.log.filter(({ level }) => level === "error")).toEqual([]);
   });
 });
 

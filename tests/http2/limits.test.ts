@@ -341,6 +341,43 @@ describe("bytes that all connections may make the process hold", () => {
     expect(budget.heldBytes).toBe(17_384);
   });
 
+  test("where many hold little many are given up at once, so that each further one is not a search of all", () => {
+    let searches = 0;
+    class Holder {
+      held = 10;
+      get budgetedBytes(): number {
+        searches++;
+        return this.held;
+      }
+      shedLargest(): void {
+        budget.changed(-this.held);
+        this.held = 0;
+      }
+    }
+    const budget = new BufferBudget(10_000);
+    for (let i = 0; i < 3000; i++) {
+      const holder = new Holder();
+      budget.join(holder);
+      budget.changed(holder.held);
+    }
+    expect(budget.heldBytes).toBeLessThanOrEqual(10_000);
+    expect(budget.heldBytes).toBeGreaterThan(9_000);
+    expect(searches).toBeLessThan(3000 * 100);
+  });
+
+  test("where many streams hold little many are given up at once", () => {
+    const wire = server({ limits: { connectionBufferBytesMax: 1000 } });
+    for (let id = 1; id < 200; id += 2) {
+      request(wire, id);
+      wire.send(data(id, new Uint8Array(10)));
+    }
+    request(wire, 201);
+    wire.send(data(201, new Uint8Array(10)));
+    const resets = wire.read().filter((line) => line.startsWith("RST_STREAM"));
+    expect(resets.length).toBeGreaterThan(4);
+    expect(resets.length).toBeLessThan(10);
+  });
+
   test("what it costs the greedy connection never ends the modest one", () => {
     const limits = { resets: { burst: 1, perSecond: 0 } };
     const budget = new BufferBudget(20_000);

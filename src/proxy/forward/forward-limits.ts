@@ -9,9 +9,6 @@ export interface ForwardLimits {
   readonly receiveBytesMax: number;
 }
 
-/** What a call under way costs besides its bytes, about: it counts for the process's buffer limit. */
-export const CALL_BYTES = 1024;
-
 /** Sends of a request that never ran, at most: a member that refuses every stream must not keep us busy. */
 export const NEVER_PROCESSED_REPEATS_MAX = 5;
 

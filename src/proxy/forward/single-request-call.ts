@@ -9,7 +9,7 @@ import type { Channel, ChannelCall } from "../../grpc/channel.ts";
 import type { CallReceiver, ServerCall } from "../../grpc/server-call.ts";
 import { Code, type Status } from "../../grpc/status.ts";
 import type { Upstream } from "../../grpc/upstream.ts";
-import { CALL_BYTES, type ForwardLimits, requestTooLarge } from "./forward-limits.ts";
+import { type ForwardLimits, requestTooLarge } from "./forward-limits.ts";
 import type { Repeats } from "./repeats.ts";
 import { EXTRA, RequestMessage } from "./request-message.ts";
 import { endUnserved } from "./upstream-call.ts";
@@ -28,12 +28,7 @@ export abstract class SingleRequestCall implements CallReceiver, ChannelCall {
     this.channel = channel;
     this.limits = limits;
     call.receiver = this;
-    if (request === undefined) {
-      this.request = new RequestMessage(limits.sendBytesMax);
-      call.retain(CALL_BYTES);
-    } else {
-      this.request = request;
-    }
+    this.request = request ?? new RequestMessage(limits.sendBytesMax);
   }
 
   // From the client.

@@ -17,12 +17,7 @@ import { readStatus } from "../../grpc/status.ts";
 import type { Upstream } from "../../grpc/upstream.ts";
 import type { HeaderField } from "../../hpack/header-field.ts";
 import type { AnswerEffects } from "./answer-effects.ts";
-import {
-  CALL_BYTES,
-  type ForwardLimits,
-  NEVER_PROCESSED_REPEATS_MAX,
-  requestTooLarge,
-} from "./forward-limits.ts";
+import { type ForwardLimits, NEVER_PROCESSED_REPEATS_MAX, requestTooLarge } from "./forward-limits.ts";
 import { callUpstream, endUnserved } from "./upstream-call.ts";
 
 /** Request bytes kept until the answer begins: enough for the first message of a watch, or a heartbeat. */
@@ -59,7 +54,6 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
     this.#scanner = new MessageScanner(limits.sendBytesMax);
     this.#effects = effects;
     call.receiver = this;
-    call.retain(CALL_BYTES);
     channel.begin(this);
   }
 

@@ -35,8 +35,6 @@ export interface ClientStreamOwner {
   onClosed(stream: ClientStream): void;
 }
 
-/** What an idle stream costs, about. */
-const STREAM_BYTES = 1024;
 /** What a heartbeat costs besides its request, its answer among that, about. */
 const HEARTBEAT_BYTES = 384;
 /** Requests are put off up to this size: the heartbeats of some sixty leases. */
@@ -88,7 +86,6 @@ export class ClientStream implements CallReceiver {
     this.group = owner.groupOf(credentialOf(call.head), requiresLeader(call.head));
     this.#reader = new MessageReader(owner.requestBytesMax);
     call.receiver = this;
-    this.#retain(STREAM_BYTES);
   }
 
   // From the client.
@@ -208,10 +205,10 @@ export class ClientStream implements CallReceiver {
     this.#requestBytes += size;
     if (this.#heartbeats >= this.#owner.clientHeartbeatsMax) {
       this.#retain(size);
-      this.#backlog.add(bytes, start, end);
+      if (!this.closed) this.#backlog.add(bytes, start, end);
     } else {
       this.#retain(size + HEARTBEAT_BYTES);
-      this.#take(bytes, start, end, nowMs);
+      if (!this.closed) this.#take(bytes, start, end, nowMs);
     }
   }
 
@@ -275,7 +272,7 @@ export class ClientStream implements CallReceiver {
       this.#backlog.take((bytes, start, end) => {
         requestId.readRequest(bytes, start, end);
         this.#retain(HEARTBEAT_BYTES);
-        this.#take(bytes, start, end, nowMs);
+        if (!this.closed) this.#take(bytes, start, end, nowMs);
       });
     }
   }

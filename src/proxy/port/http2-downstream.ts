@@ -33,8 +33,10 @@ export interface Downstreams {
   readonly limits: LimitLog;
 }
 
-/** What a page that is being made costs, about. */
-const PAGE_BYTES = 8 * 1024;
+/** What a call under way costs besides its bytes, about: it counts for the process's buffer limit. */
+const CALL_BYTES = 1024;
+/** The same of a call in Connect's hands, or of a page that is being made. */
+const OTHER_CALL_BYTES = 8 * 1024;
 
 interface CallKind {
   readonly head: CallHead;
@@ -59,6 +61,9 @@ export class Http2Downstream implements ServerConnectionHandler, Http2CallOwner 
 
   onRequest(stream: Stream, head: RequestHead, endStream: boolean): void {
     const kind = this.#kindOf(head);
+    // Before anybody serves it: the buffers may be full, and this the call that is given up.
+    stream.retain(kind.grpc ? CALL_BYTES : OTHER_CALL_BYTES);
+    if (stream.closed) return;
     const call = new Http2ServerCall(stream, kind.head, this, kind.grpc);
     stream.handler = call;
     if (!kind.grpc) this.#serveOther(call, head);
@@ -76,7 +81,6 @@ export class Http2Downstream implements ServerConnectionHandler, Http2CallOwner 
   }
 
   async #servePage(call: Http2ServerCall, head: RequestHead): Promise<void> {
-    call.retain(PAGE_BYTES);
     call.receiver = { ...NO_RECEIVER, onRequestBytes: (_bytes, start, end) => call.consume(end - start) };
     const page = await servePage(this.#shared.pages, head.method, head.path);
     call.sendHead([

@@ -233,6 +233,7 @@ export class ClientStream implements CallReceiver {
     this.#pending.push(pending);
     this.#pendingBytes += pending.bytes;
     this.call.retain(pending.bytes);
+    if (this.closed) return;
     this.#inquire(pending);
     this.advance();
   }
@@ -319,6 +320,7 @@ export class ClientStream implements CallReceiver {
     subscriber.id = request.watchId === 0 ? this.#takeWatchId() : request.watchId;
     this.watches.set(subscriber.id, subscriber);
     this.call.retain(WATCH_BYTES);
+    if (this.closed) return true; // The buffers were full, and this was the stream to give up.
     this.#tellCreated(subscriber.id, header, revision);
     this.#owner.start(subscriber);
     return true;
