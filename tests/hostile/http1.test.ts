@@ -210,18 +210,17 @@ describe("clients that pipeline", () => {
         growthBytesMax: 64 * MIB,
       },
     );
+    expect(client.isClosed).toBe(false);
   });
 
-  test("tiny requests by the thousands are cut", async () => {
+  test("tiny requests by the thousands are answered one by one", async () => {
     using client = await scene.connect();
-    await scene.attack(
-      async () => {
-        client.send(latin1("GET / HTTP/1.1\r\nHost:\r\n\r\n".repeat(20_000)));
-        await withDeadline(client.closed, () => "the flood to be cut");
-      },
-      { limit: "pipelining" },
-    );
-    await scene.limitLine("pipelining", client);
+    await scene.attack(async () => {
+      client.send(latin1(`${CALL}Content-Length: 14\r\n\r\n${BODY}`));
+      client.send(latin1("GET / HTTP/1.1\r\nHost:\r\n\r\n".repeat(1000)));
+      await waitFor("all answers", () => statuses(client).length === 1001);
+    });
+    expect(statuses(client).slice(0, 2)).toEqual(["HTTP/1.1 200", "HTTP/1.1 404"]);
   });
 });
 

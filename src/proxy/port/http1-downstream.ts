@@ -25,8 +25,9 @@ type Http1LimitName =
   | "unreadOutput"
   | "processBuffers";
 
-/** Bytes the parser is given at once: few while they may be many small requests. */
-const HEADER_PIECE_BYTES = 4 * 1024;
+/** Bytes the parser is given at once where they may be many small requests: some forty. */
+const PIECE_BYTES = 1024;
+/** The same within a body whose length is known. */
 const BODY_PIECE_BYTES = 64 * 1024;
 /** What a request under way costs besides its bytes, about. */
 const EXCHANGE_BYTES = 8 * 1024;
@@ -99,9 +100,7 @@ export class Http1Downstream extends DeadlineEntry implements SocketDuplexOwner,
     const onDone = (): void => this.#onDone(exchange);
     response.once("finish", onDone);
     response.once("close", onDone);
-    if (this.#exchanges.size <= HTTP1_LIMITS.pipelinedMax) return true;
-    this.#end("pipelining", `${HTTP1_LIMITS.pipelinedMax} requests are under way`);
-    return false;
+    return true;
   }
 
   /** What is being answered is the last: nothing that comes behind it is read any more. */
@@ -209,11 +208,18 @@ export class Http1Downstream extends DeadlineEntry implements SocketDuplexOwner,
 
   #feedPiece(pending: Uint8Array): void {
     const receiving = this.#receiving;
-    const piece = pending.subarray(0, receiving ? BODY_PIECE_BYTES : HEADER_PIECE_BYTES);
+    const piece = pending.subarray(0, this.#pieceBytes);
     this.#pending = piece.length === pending.length ? null : pending.subarray(piece.length);
     if (receiving) this.#onBody(piece);
     else if (this.#headerSinceMs === 0) this.#headerSinceMs = performance.now();
     if (!this.#closed) this.#wanted = this.duplex.socketData(piece);
+  }
+
+  /** How much the parser may be given: hardly more than belongs to one request. */
+  get #pieceBytes(): number {
+    const length = this.#receiving ? this.#last?.request.headers["content-length"] : undefined;
+    if (length === undefined) return PIECE_BYTES;
+    return Math.min(BODY_PIECE_BYTES, Math.max(PIECE_BYTES, Number(length) - this.#bodyBytes));
   }
 
   #onBody(piece: Uint8Array): void {

@@ -10,8 +10,6 @@ export const HTTP1_LIMITS = {
   bodyBytesPerSecondMin: 1024,
   /** What is taken in of a body beyond the largest message, so that its sender reads the refusal, in bytes. */
   bodyBytesBeyondMax: 1024 * 1024,
-  /** Requests of one connection that are under way: a client that pipelines and does not read. */
-  pipelinedMax: 64,
   /** How long a client may stay away between two requests, or leave its answer unread, in milliseconds. */
   silenceMs: 60_000,
   /** How long a closed connection may wait for its client to read the last answer, in milliseconds. */
