@@ -11,7 +11,7 @@ import { ConnectionError, ErrorCode, errorCodeName } from "./error-code.ts";
 import { CONNECTION_PREFACE } from "./frame.ts";
 import { HeadCache } from "./head-cache.ts";
 import { type ResponseHead, readResponseHead } from "./header-rules.ts";
-import { STREAM_IDS_RESERVE } from "./limits.ts";
+import { LATE_DATA_BYTES_MAX, STREAM_IDS_RESERVE } from "./limits.ts";
 import type { Goaway } from "./malformed-frame.ts";
 import { connectionReset, Stream, type StreamHandler } from "./stream.ts";
 
@@ -33,6 +33,8 @@ export class ClientConnection extends Connection {
   readonly #handler: ClientConnectionHandler;
   readonly #heads = new HeadCache<ResponseHead | string>(readResponseHead);
   #nextStreamId: number;
+  /** DATA that may still come for streams that we have ended: what the server could send before it knew. */
+  #lateDataBytes = 0;
   #goaway = false;
   #retired = false;
 
@@ -55,6 +57,11 @@ export class ClientConnection extends Connection {
       this.#nextStreamId <= STREAM_ID_MAX &&
       this.streams.size < this.outbound.remoteSettings.concurrentStreamsMax
     );
+  }
+
+  /** True while the server's MAX_CONCURRENT_STREAMS is 0: there is nothing whose end could be waited for. */
+  get takesNoStreams(): boolean {
+    return this.settingsReceived && this.outbound.remoteSettings.concurrentStreamsMax === 0;
   }
 
   /** True when the server would take no stream ever again: bring up another connection. */
@@ -95,7 +102,8 @@ export class ClientConnection extends Connection {
     if (stream === undefined) {
       if (this.isIdle(id))
         throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, `HEADERS on idle stream ${id}`);
-      return; // Late frames of a stream we have cancelled.
+      this.floods.note("lateFrames", this.nowMs); // Of a stream we have cancelled.
+      return;
     }
     if (stream.remoteEnded) {
       this.failStream(stream, ErrorCode.STREAM_CLOSED, "HEADERS behind END_STREAM");
@@ -117,6 +125,8 @@ export class ClientConnection extends Connection {
     if (head.status < 200) {
       if (endStream || head.status === 101) {
         this.failStream(stream, ErrorCode.PROTOCOL_ERROR, `status ${head.status} is no final response`);
+      } else {
+        this.floods.note("idleFrames", this.nowMs);
       }
       return;
     }
@@ -131,8 +141,25 @@ export class ClientConnection extends Connection {
     handler.onResponse(head, endStream);
   }
 
-  /** What a member still sends on streams we have cancelled is dropped; a member cannot choose how often. */
-  protected override onLateData(): void {}
+  /** What a server had sent on streams before it knew that we ended them is dropped; it cannot be more than that. */
+  protected override onLateData(id: number, bytes: number): void {
+    if (bytes === 0) this.floods.note("emptyData", this.nowMs);
+    this.#lateDataBytes -= bytes;
+    if (this.#lateDataBytes >= 0) return;
+    throw new ConnectionError(ErrorCode.STREAM_CLOSED, `DATA on closed stream ${id}`, "streamWindow");
+  }
+
+  protected override onLateReset(): void {
+    this.floods.note("lateFrames", this.nowMs);
+  }
+
+  override writeReset(id: number, code: number): void {
+    const stream = this.streams.get(id);
+    if (stream !== undefined && !stream.remoteEnded) {
+      this.#lateDataBytes = Math.min(LATE_DATA_BYTES_MAX, this.#lateDataBytes + stream.receiveWindowBytes);
+    }
+    super.writeReset(id, code);
+  }
 
   protected override onRemoteSettings(first: boolean): void {
     if (this.outbound.remoteSettings.pushEnabled) {
@@ -143,6 +170,7 @@ export class ClientConnection extends Connection {
   }
 
   protected override onGoaway({ lastStreamId, code, debugText }: Goaway): void {
+    if (this.#goaway) this.floods.note("idleFrames", this.nowMs);
     this.#goaway = true;
     const why = `member is going away with ${errorCodeName(code)}${debugText === "" ? "" : `: ${debugText}`}`;
     for (const stream of this.streams.all()) {

@@ -210,7 +210,7 @@ export abstract class Connection extends ConnectionBuffers implements FrameSink,
     const stream = this.streams.get(id);
     if (stream === undefined) {
       if (this.isIdle(id)) throw onIdle("DATA", id);
-      if (!this.resetStreams.has(id)) this.onLateData(id);
+      this.onLateData(id, payloadBytes);
       return;
     }
     if (stream.remoteEnded) {
@@ -258,7 +258,7 @@ export abstract class Connection extends ConnectionBuffers implements FrameSink,
     const stream = this.streams.get(id);
     if (stream === undefined) {
       if (this.isIdle(id)) throw onIdle("RST_STREAM", id);
-      this.onResetByPeer(); // It crossed the end of the stream, or is one of a flood.
+      this.onLateReset(); // It crossed the end of the stream, or is one of a flood.
       return;
     }
     this.onResetByPeer();
@@ -378,15 +378,17 @@ export abstract class Connection extends ConnectionBuffers implements FrameSink,
   protected abstract onGoaway(goaway: Goaway): void;
   /** True for a stream id that neither side has used yet. */
   protected abstract isIdle(id: number): boolean;
-  /** DATA for a stream that is closed, and not because we reset it lately. */
-  protected abstract onLateData(id: number): void;
+  /** DATA of `bytes` bytes for a stream that is closed. */
+  protected abstract onLateData(id: number, bytes: number): void;
   protected onRemoteSettings(_first: boolean): void {}
   protected onPingAck(_bytes: Uint8Array, _start: number): void {}
   /** True when the connection has nothing left to do. */
   protected abstract get finished(): boolean;
   /** A stream has left the table. */
   protected onForgotten(): void {}
-  /** The peer has reset a stream, which may have ended before. */
+  /** RST_STREAM for a stream that is closed. */
+  protected onLateReset(): void {}
+  /** The peer has reset one of its streams. */
   protected onResetByPeer(): void {}
 
   // ── frames out: called by streams ──────────────────────────────────────────────────────────────────

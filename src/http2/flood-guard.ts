@@ -6,7 +6,8 @@ import { TokenBucket } from "../base/token-bucket.ts";
 import { ConnectionError, ErrorCode } from "./error-code.ts";
 import type { Http2Limits } from "./limits.ts";
 
-export type FloodKind = "resets" | "pings" | "settings" | "emptyData" | "idleFrames" | "windowUpdates";
+export type FloodKind =
+  "resets" | "pings" | "settings" | "emptyData" | "idleFrames" | "lateFrames" | "windowUpdates";
 
 export class FloodGuard {
   readonly #limits: Http2Limits;

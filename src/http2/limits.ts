@@ -22,6 +22,9 @@ export interface Http2Limits {
   readonly emptyData: RateLimit;
   /** PRIORITY and unknown frames (CVE-2019-9513). */
   readonly idleFrames: RateLimit;
+  /** HEADERS and RST_STREAM of a member for calls that are over. Each costs a look, and some are normal: at a
+   * deadline both sides end a call at once. */
+  readonly lateFrames: RateLimit;
   /** WINDOW_UPDATEs, each of which may set sending going. Two for each HEADERS or DATA frame that we have sent are free:
    * a reader gives credit for what it has read, on its stream and on the connection. */
   readonly windowUpdates: RateLimit;
@@ -48,6 +51,7 @@ export type Http2LimitName =
   | "settings"
   | "emptyData"
   | "idleFrames"
+  | "lateFrames"
   | "windowUpdates"
   | "connectionBuffers"
   | "processBuffers"
@@ -65,6 +69,7 @@ export const HTTP2_LIMITS: Http2Limits = {
   settings: { burst: 100, perSecond: 10 },
   emptyData: { burst: 1_000, perSecond: 200 },
   idleFrames: { burst: 2_000, perSecond: 500 },
+  lateFrames: { burst: 100_000, perSecond: 20_000 },
   windowUpdates: { burst: 10_000, perSecond: 1_000 },
   connectionBufferBytesMax: 16 * 1024 * 1024,
   outputHighWaterBytes: 64 * 1024,
@@ -77,6 +82,9 @@ export const STREAM_WINDOW_BYTES = 256 * 1024;
 
 /** Receive window of a connection. Its credit returns on receipt, so it only has to cover the round trip. */
 export const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
+
+/** DATA that a member may have sent on calls before it knew that we had ended them: what fits into two windows. */
+export const LATE_DATA_BYTES_MAX = 2 * CONNECTION_WINDOW_BYTES;
 
 /** Streams we reset lately whose late frames are still ignored (RFC 9113 §5.1, "closed"). */
 export const RESET_STREAMS_REMEMBERED_MAX = 4096;

@@ -122,7 +122,12 @@ export class ServerConnection extends Connection {
   }
 
   protected override onLateData(id: number): void {
+    if (this.resetStreams.has(id)) return; // Sent before it knew.
     if (id <= this.lastRemoteStreamId) this.refuse(id, ErrorCode.STREAM_CLOSED);
+  }
+
+  protected override onLateReset(): void {
+    this.floods.note("resets", this.nowMs);
   }
 
   protected override onResetByPeer(): void {

@@ -19,6 +19,11 @@ const SettingId = {
 
 export const FRAME_BYTES_DEFAULT = 16_384;
 const FRAME_BYTES_MAX = 16_777_215;
+/**
+ * The largest frame that we send, whatever the peer allows: streams take turns frame by frame, and a frame enters
+ * the output whole.
+ */
+const FRAME_BYTES_SENT_MAX = 65_536;
 /** The largest flow-control window (RFC 9113 §6.9.1). */
 export const WINDOW_BYTES_MAX = 2_147_483_647;
 /** Both windows before any SETTINGS or WINDOW_UPDATE (RFC 9113 §6.9.2). */
@@ -113,7 +118,7 @@ export function applySettings(
         if (value < FRAME_BYTES_DEFAULT || value > FRAME_BYTES_MAX) {
           throw outOfRange("MAX_FRAME_SIZE", value, ErrorCode.PROTOCOL_ERROR);
         }
-        settings.frameBytesMax = value;
+        settings.frameBytesMax = Math.min(value, FRAME_BYTES_SENT_MAX);
         break;
       case SettingId.MAX_HEADER_LIST_SIZE:
         settings.headerListBytesMax = value;
