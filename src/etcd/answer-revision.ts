@@ -10,7 +10,7 @@ const cursor = new ProtobufCursor();
 
 /**
  * `header.revision` of the answer whose message begins at `bytes[start]` and of which there is everything up to
- * `end`; `UNKNOWN_REVISION` when the header is not all there, or says none.
+ * `end`; `UNKNOWN_REVISION` when the header is not all there, or says none that there can be.
  */
 export function revisionOfAnswer(bytes: Uint8Array, start: number, end: number): number {
   if (start >= end || bytes[start] !== HEADER_TAG) return UNKNOWN_REVISION;
@@ -23,7 +23,7 @@ export function revisionOfAnswer(bytes: Uint8Array, start: number, end: number):
       if (tag === REVISION_TAG) revision = cursor.int64(bytes, headerEnd);
       else cursor.skip(bytes, tag, headerEnd);
     }
-    return revision;
+    return Number.isSafeInteger(revision) && revision >= 0 ? revision : UNKNOWN_REVISION;
   } catch {
     return UNKNOWN_REVISION;
   }

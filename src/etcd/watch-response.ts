@@ -45,6 +45,11 @@ export interface WatchEvent {
   readonly prevKvEnd: number;
 }
 
+/** The longest header that is taken: what it says beside the revision is told with every answer to a client. */
+const HEADER_BYTES_MAX = 4096;
+/** What is passed on of the reason for a cancellation, in bytes: each client of the watch is told it. */
+const CANCEL_REASON_BYTES_MAX = 4096;
+
 const NO_BYTES = new Uint8Array(0);
 const NO_HEADER: AnswerHeader = { identity: NO_BYTES, revision: 0 };
 const utf8 = new TextDecoder();
@@ -70,6 +75,12 @@ export class WatchResponseReader {
   events: WatchEvent[] = [];
   readonly #cursor = new ProtobufCursor();
   readonly #headers = new HeaderReader();
+  readonly #eventsMax: number;
+
+  /** `eventsMax`: more of them in one message are refused. An event of two bytes takes fifty times as much here. */
+  constructor(eventsMax = Number.POSITIVE_INFINITY) {
+    this.#eventsMax = eventsMax;
+  }
 
   /**
    * Reads the message `bytes[start, end)`, which the events point into afterwards. Throws `MalformedMessage`, and
@@ -106,7 +117,8 @@ export class WatchResponseReader {
           break;
         case RESPONSE_CANCEL_REASON: {
           const textEnd = cursor.payloadEnd(bytes, end);
-          this.cancelReason = utf8.decode(bytes.subarray(cursor.at, textEnd));
+          const keptEnd = Math.min(textEnd, cursor.at + CANCEL_REASON_BYTES_MAX);
+          this.cancelReason = utf8.decode(bytes.subarray(cursor.at, keptEnd));
           cursor.at = textEnd;
           break;
         }
@@ -114,6 +126,7 @@ export class WatchResponseReader {
           this.fragment = cursor.int64(bytes, end) !== 0;
           break;
         case RESPONSE_EVENTS:
+          if (this.events.length >= this.#eventsMax) throw new MalformedMessage("too many events");
           this.events.push(readEvent(cursor, bytes, cursor.payloadEnd(bytes, end)));
           break;
         default:
@@ -163,6 +176,9 @@ class HeaderReader {
   /** Reads the header from where `cursor` stands to `end`. */
   read(cursor: ProtobufCursor, bytes: Uint8Array, end: number): AnswerHeader {
     const start = cursor.at;
+    if (end - start > HEADER_BYTES_MAX) {
+      throw new MalformedMessage(`a header of ${end - start} bytes`);
+    }
     const known = this.#identity;
     let matched = 0;
     let isKnown = true;

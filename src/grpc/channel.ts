@@ -7,10 +7,11 @@
  * first. Calls that come while no connection can take them wait in `WaitingCalls`.
  */
 import { Backoff } from "../base/backoff.ts";
+import { type RateLimit, TokenBucket } from "../base/token-bucket.ts";
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import { StickyChoice } from "../endpoints/sticky-choice.ts";
 import type { BufferBudget } from "../http2/buffer-budget.ts";
-import { HTTP2_LIMITS, STREAM_WINDOW_BYTES } from "../http2/limits.ts";
+import { HTTP2_LIMITS, type Http2LimitName, STREAM_WINDOW_BYTES } from "../http2/limits.ts";
 import { defaultSettings } from "../http2/settings.ts";
 import { Dialer } from "../net/dial.ts";
 import {
@@ -33,6 +34,16 @@ export interface ChannelCall extends WaitingCall {
   avoids(endpoint: Endpoint): boolean;
 }
 
+/** A limit that a member can reach, by name: those of a connection, and of those who make connections and calls. */
+export type MemberLimit =
+  | Http2LimitName
+  | "reconnects"
+  | "extraConnections"
+  | "messageBytes"
+  | "revisionBytes"
+  | "unansweredCreates"
+  | "watchEndings";
+
 /** What the channel tells of, for logs and metrics. */
 export interface ChannelEvents {
   onConnected(endpoint: Endpoint): void;
@@ -40,6 +51,8 @@ export interface ChannelEvents {
   onUnexpectedError(error: Error): void;
   /** `news` is false when the endpoint was known to fail already, for the same reason. */
   onEndpointFailed(endpoint: Endpoint, reason: string, news: boolean): void;
+  /** The member at `endpoint` has reached a limit. */
+  onLimit?(endpoint: Endpoint, limit: MemberLimit, reason: string): void;
 }
 
 export interface ChannelOptions {
@@ -67,6 +80,14 @@ const SWITCH_PAUSE_MS = 1000;
 /** The least time between two attempts to replace a connection that runs out of stream ids. */
 const REPLACE_PAUSE_MS = 1000;
 const WAITING_SWEEP_MS = 20;
+/**
+ * Connections that are made at once after one that was ready has ended: members that take connections and end them would
+ * have us do nothing else. Beyond it there is a pause.
+ */
+const RECONNECTS: RateLimit = { burst: 10, perSecond: 1 };
+const RECONNECT_PAUSE_MS = 1000;
+/** Further connections to one member that are made: it may end them as they come. */
+const EXTRA_CONNECTIONS: RateLimit = { burst: 30, perSecond: 5 };
 /** Connections to one member beside the first, opened while its MAX_CONCURRENT_STREAMS is reached. */
 const EXTRA_CONNECTIONS_MAX = 15;
 
@@ -78,6 +99,8 @@ export class Channel implements UpstreamOwner {
   readonly #waiting: WaitingCalls<ChannelCall>;
   readonly #switchPauseMs: number;
   readonly #upstreamOptions: UpstreamOptions;
+  readonly #reconnects = new TokenBucket(RECONNECTS, performance.now());
+  readonly #extraConnections = new TokenBucket(EXTRA_CONNECTIONS, performance.now());
   #firstStreamId: number;
   /** Where calls go. */
   #current: Upstream | null = null;
@@ -167,7 +190,7 @@ export class Channel implements UpstreamOwner {
     this.#waiting.add(call, performance.now());
     this.#sweepTimer ??= setInterval(() => this.#sweep(), WAITING_SWEEP_MS);
     if (this.#current === null) this.#bringUpIfIdle();
-    else if (!this.#current.connection.goingAway) this.#addConnection(this.#current);
+    else if (!this.#current.connection.goingAway) this.#makeRoom(this.#current);
   }
 
   /** A connection that takes a call now, or null while calls have to wait. */
@@ -203,6 +226,12 @@ export class Channel implements UpstreamOwner {
     if (others.length > 0) this.#bringUp(others);
   }
 
+  /** A member has reached a limit of those who make calls; without `upstream` it is the one in use. */
+  tellOfLimit(upstream: Upstream | null, limit: MemberLimit, reason: string): void {
+    const endpoint = (upstream ?? this.#current)?.endpoint ?? this.#choice.current(performance.now());
+    this.#events.onLimit?.(endpoint, limit, reason);
+  }
+
   /** What to tell a client whose call found no member: every endpoint and why it is not in use. */
   unavailable(): Status {
     const reasons = this.#choice
@@ -232,10 +261,31 @@ export class Channel implements UpstreamOwner {
     this.#bringUp([current.endpoint]);
   }
 
+  /** A call waits because the connection takes no more. */
+  #makeRoom(current: Upstream): void {
+    if (current.connection.takesNoStreams) this.leave(current, "it takes no calls");
+    else this.#addConnection(current);
+  }
+
   #addConnection(current: Upstream): void {
     if (this.#coming !== null || this.#extras.length >= EXTRA_CONNECTIONS_MAX) return;
     if (this.#extras.some((extra) => !extra.ready)) return;
-    this.#extras.push(this.#dial(current.endpoint));
+    if (this.#extraConnections.take(performance.now())) this.#extras.push(this.#dial(current.endpoint));
+    else this.#events.onLimit?.(current.endpoint, "extraConnections", "its connections end at once");
+  }
+
+  /** A connection to `lost` that was ready is over: the next one is made at once, unless that happens too often. */
+  #reconnect(endpoints: Endpoint[], lost: Endpoint, reason: string): void {
+    if (this.#coming !== null || this.#retryTimer !== undefined || this.#closed) return;
+    const nowMs = performance.now();
+    if (this.#reconnects.take(nowMs)) {
+      this.#bringUp(endpoints);
+      return;
+    }
+    this.#events.onLimit?.(lost, "reconnects", reason);
+    // Whoever else there is comes first then.
+    this.#choice.failed(lost, reason, nowMs);
+    this.#retryTimer = setTimeout(() => this.connect(), RECONNECT_PAUSE_MS);
   }
 
   #bringUpIfIdle(): void {
@@ -297,7 +347,7 @@ export class Channel implements UpstreamOwner {
       this.#events.onConnected(upstream.endpoint);
     }
     this.#serveWaiting();
-    if (this.#waiting.size > 0 && this.#current !== null) this.#addConnection(this.#current);
+    if (this.#waiting.size > 0 && this.#current !== null) this.#makeRoom(this.#current);
   }
 
   onFailed(upstream: Upstream, reason: string): void {
@@ -313,21 +363,26 @@ export class Channel implements UpstreamOwner {
     }
   }
 
-  onGoaway(upstream: Upstream, _reason: string): void {
+  onGoaway(upstream: Upstream, reason: string): void {
     if (this.#dropExtra(upstream) || upstream !== this.#current) return;
     this.#current = null;
     if (this.#coming !== null) return;
     const { endpoint } = upstream;
     const others = this.#choice.candidates(performance.now()).filter(({ name }) => name !== endpoint.name);
-    this.#bringUp([endpoint, ...others]);
+    this.#reconnect([endpoint, ...others], endpoint, reason);
   }
 
   onLost(upstream: Upstream, reason: string, expected: boolean): void {
     if (this.#dropExtra(upstream)) return;
     if (upstream !== this.#current) return;
     this.#current = null;
-    if (!expected) this.#setAside(upstream.endpoint, reason, performance.now());
-    this.#bringUpIfIdle();
+    const nowMs = performance.now();
+    if (!expected) this.#setAside(upstream.endpoint, reason, nowMs);
+    this.#reconnect(this.#choice.candidates(nowMs), upstream.endpoint, reason);
+  }
+
+  onLimit(upstream: Upstream, limit: Http2LimitName, reason: string): void {
+    this.#events.onLimit?.(upstream.endpoint, limit, reason);
   }
 
   onCallEnded(_upstream: Upstream): void {

@@ -145,7 +145,7 @@ export class ClientCall implements StreamHandler {
 }
 
 /** The default of `--max-recv-bytes`: no message can be longer, so none needs checking. */
-const MESSAGE_BYTES_UNBOUNDED = 2_147_483_647;
+export const MESSAGE_BYTES_UNBOUNDED = 2_147_483_647;
 
 let lastGrpcHead: ResponseHead | null = null;
 
@@ -166,7 +166,7 @@ let lastWithStatus: readonly HeaderField[] | null = null;
 /** Trailer sections are shared by repeated answers as well. */
 function hasStatus(fields: readonly HeaderField[]): boolean {
   if (fields === lastWithStatus) return true;
-  if (!fields.some(({ name }) => name === "grpc-status")) return false;
+  if (!fields.some(({ name, value }) => name === "grpc-status" && /^[0-9]{1,3}$/.test(value))) return false;
   lastWithStatus = fields;
   return true;
 }

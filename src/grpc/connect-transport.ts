@@ -4,15 +4,16 @@
  */
 import type { Transport } from "@connectrpc/connect";
 import { createTransport } from "@connectrpc/connect/protocol-grpc";
-import { callInProcess, type ServeCall } from "./in-process-call.ts";
+import { type AnswerBounds, callInProcess, type ServeCall } from "./in-process-call.ts";
 
-/** Messages of up to 2 GiB: what bounds them is the lane that answers. */
+/** What bounds messages is `AnswerBounds`, and the lane that answers. */
 const MESSAGE_BYTES_MAX = 0xffff_ffff;
 
-export function connectTransport(serve: ServeCall): Transport {
+/** Calls are answered by `serve`; what is gathered of the answers is held to `bounds`. */
+export function connectTransport(serve: ServeCall, bounds: AnswerBounds): Transport {
   return createTransport({
     baseUrl: "http://etcd",
-    httpClient: (request) => callInProcess(serve, request),
+    httpClient: (request) => callInProcess(serve, request, bounds),
     useBinaryFormat: true,
     interceptors: [],
     acceptCompression: [],

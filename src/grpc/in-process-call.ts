@@ -4,16 +4,32 @@
  * With it a caller of another protocol passes the very lanes a gRPC caller passes, and typed clients reach
  * members through the channel like everybody else. It is the `httpClient` of a Connect gRPC transport.
  */
-import { Code, ConnectError } from "@connectrpc/connect";
+import { Code as ConnectCode, ConnectError } from "@connectrpc/connect";
 import type { UniversalClientRequest, UniversalClientResponse } from "@connectrpc/connect/protocol";
 import { copyBytes } from "../base/copy-bytes.ts";
 import { type HeaderField, headerField } from "../hpack/header-field.ts";
 import { STREAM_WINDOW_BYTES } from "../http2/limits.ts";
+import { type AnswerMemory, HeldAnswer } from "./answer-memory.ts";
 import { ByteQueue } from "./byte-queue.ts";
 import { CallHead } from "./call-head.ts";
 import { headersOf } from "./header-fields.ts";
+import { COMPRESSED_MESSAGE, MessageReader } from "./message-reader.ts";
+import { MESSAGE_PREFIX_BYTES } from "./message-scanner.ts";
 import { type CallReceiver, NO_RECEIVER, type ServerCall } from "./server-call.ts";
-import { type Status, statusTrailers, trailersOnly } from "./status.ts";
+import { Code, readStatus, type Status, statusTrailers, trailersOnly } from "./status.ts";
+
+/** What may be gathered of an answer. Connect takes messages whole, and so they are handed to it. */
+export interface AnswerBounds {
+  /** The largest message, in bytes, and the most that one may take once it is decoded. */
+  readonly messageBytesMax: number;
+  /** Bounds all that is gathered together; without it nothing but `messageBytesMax` does. */
+  readonly memory?: AnswerMemory;
+  /** What the message `bytes[start, end)` that answers the method at `path` takes once it is decoded, in bytes. */
+  readonly decodedBytes?: (path: string, bytes: Uint8Array, start: number, end: number) => number;
+}
+
+/** The bounds of calls whose answers are known to be small: a header, a list of members. */
+export const SMALL_ANSWERS: AnswerBounds = { messageBytesMax: 1024 * 1024 };
 
 /** Who answers the call: sets `call.receiver`. */
 export type ServeCall = (call: ServerCall) => void;
@@ -22,9 +38,10 @@ export type ServeCall = (call: ServerCall) => void;
 export function callInProcess(
   serve: ServeCall,
   request: UniversalClientRequest,
+  bounds: AnswerBounds,
 ): Promise<UniversalClientResponse> {
   return new Promise((resolve, reject) => {
-    const call = new InProcessCall(request, resolve, reject);
+    const call = new InProcessCall(request, bounds, resolve, reject);
     if (call.finished) return;
     serve(call);
     void call.pump();
@@ -40,7 +57,16 @@ class InProcessCall implements ServerCall {
   readonly #resolve: (response: UniversalClientResponse) => void;
   readonly #reject: (error: Error) => void;
   readonly #trailer = new Headers();
-  readonly #body = new ByteQueue((bytes) => this.receiver.onAnswerSent(bytes));
+  readonly #body = new ByteQueue((bytes) => this.#onTaken(bytes));
+  readonly #bounds: AnswerBounds;
+  readonly #reader: MessageReader;
+  readonly #unfinished: HeldAnswer;
+  /** Of the message that is not whole yet, told to be sent: it is taken over, and may be larger than any window. */
+  #aheadBytes = 0;
+  /** Of whole messages that Connect has not taken, told to be sent before they were whole. */
+  #toldBytes = 0;
+  /** Of the piece that is being read, what belongs to messages that are whole. */
+  #wholeBytes = 0;
   readonly #onAbort = (): void => this.#cancel("cancelled by the caller");
   #headSent = false;
   #unconsumedBytes = 0;
@@ -48,6 +74,7 @@ class InProcessCall implements ServerCall {
 
   constructor(
     request: UniversalClientRequest,
+    bounds: AnswerBounds,
     resolve: (response: UniversalClientResponse) => void,
     reject: (error: Error) => void,
   ) {
@@ -56,6 +83,11 @@ class InProcessCall implements ServerCall {
     this.head = new CallHead(new URL(request.url).pathname, fields);
     this.deadlineMs = performance.now() + this.head.timeoutMs;
     this.#request = request;
+    this.#bounds = bounds;
+    this.#reader = new MessageReader(bounds.messageBytesMax);
+    this.#unfinished = new HeldAnswer(bounds.memory, () =>
+      this.#refuse("too large for the buffers there are"),
+    );
     this.#resolve = resolve;
     this.#reject = reject;
     request.signal?.addEventListener("abort", this.#onAbort, { once: true });
@@ -94,15 +126,58 @@ class InProcessCall implements ServerCall {
 
   sendMessageBytes(bytes: Uint8Array, start: number, end: number): number {
     if (this.finished) return end - start;
+    this.#wholeBytes = 0;
+    const problem = this.#reader.read(bytes, start, end, this.#onMessage);
+    if (problem === COMPRESSED_MESSAGE) this.#refuse("compressed", Code.INTERNAL);
+    else if (problem !== -1) this.#refuse(`larger than max (${problem} vs. ${this.#bounds.messageBytesMax})`);
+    if (this.finished) return end - start;
+    this.#unfinished.holds(this.#reader.heldBytes);
+    if (this.#wholeBytes === 0) {
+      this.#aheadBytes += end - start;
+      return end - start;
+    }
+    this.#toldBytes += this.#aheadBytes;
+    this.#aheadBytes += end - start - this.#wholeBytes;
+    return this.#aheadBytes;
+  }
+
+  readonly #onMessage = (bytes: Uint8Array, start: number, end: number): void => {
+    if (this.finished) return;
+    const decoded = this.#bounds.decodedBytes?.(this.head.path, bytes, start, end) ?? 0;
+    if (decoded > this.#bounds.messageBytesMax) {
+      this.#refuse(`larger than max once it is decoded (${decoded} vs. ${this.#bounds.messageBytesMax})`);
+      return;
+    }
+    const prefix = new Uint8Array(MESSAGE_PREFIX_BYTES);
+    new DataView(prefix.buffer).setUint32(1, end - start);
+    this.#wholeBytes += MESSAGE_PREFIX_BYTES + end - start;
+    this.#body.push(prefix);
+    if (start === end) return;
     // A view keeps alive all that was received with it.
     const small = (end - start) * 4 < bytes.buffer.byteLength;
     this.#body.push(small ? copyBytes(bytes, start, end) : bytes.subarray(start, end));
-    return 0;
+  };
+
+  /** Connect has taken `bytes` bytes of whole messages. */
+  #onTaken(bytes: number): void {
+    const told = Math.min(bytes, this.#toldBytes);
+    this.#toldBytes -= told;
+    if (bytes > told) this.receiver.onAnswerSent(bytes - told);
+  }
+
+  /** Nobody gathers the answer any further. */
+  #refuse(why: string, code: number = Code.RESOURCE_EXHAUSTED): void {
+    if (this.finished) return;
+    const receiver = this.receiver;
+    this.finishWithStatus({ code, message: `grpc: received message ${why}` });
+    receiver.onCancel(why);
   }
 
   finishWithTrailers(fields: readonly HeaderField[]): void {
     if (this.finished) return;
     headersOf(fields).forEach((value, name) => this.#trailer.append(name, value));
+    // Connect is to see that the last message was cut short.
+    if (this.#reader.heldBytes > 0 && readStatus(fields)?.code === Code.OK) this.#body.push(CUT_SHORT);
     this.finish();
   }
 
@@ -135,7 +210,7 @@ class InProcessCall implements ServerCall {
   #cancel(reason: string): void {
     const receiver = this.receiver;
     if (!this.#end()) return;
-    const error = new ConnectError(reason, Code.Canceled);
+    const error = new ConnectError(reason, ConnectCode.Canceled);
     if (this.#headSent) this.#body.end(error);
     else this.#reject(error);
     receiver.onCancel(reason);
@@ -144,6 +219,7 @@ class InProcessCall implements ServerCall {
   #end(): boolean {
     if (this.finished) return false;
     this.finished = true;
+    this.#unfinished.holds(0);
     this.#request.signal?.removeEventListener("abort", this.#onAbort);
     this.#wakePump();
     return true;
@@ -154,3 +230,6 @@ class InProcessCall implements ServerCall {
     this.#consumed = null;
   }
 }
+
+/** The beginning of a message. */
+const CUT_SHORT = Uint8Array.of(0);

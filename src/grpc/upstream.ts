@@ -10,6 +10,7 @@ import type { Endpoint } from "../endpoints/endpoint.ts";
 import { ClientConnection, type ClientConnectionHandler } from "../http2/client-connection.ts";
 import type { ConnectionEnd, ConnectionOptions } from "../http2/connection-handler.ts";
 import { errorCodeName } from "../http2/error-code.ts";
+import type { Http2LimitName } from "../http2/limits.ts";
 import type { Dial, Dialer } from "../net/dial.ts";
 import type { DialError } from "../net/dial-error.ts";
 import type { DialTls } from "../net/tls.ts";
@@ -25,6 +26,8 @@ export interface UpstreamOwner {
   onLost(upstream: Upstream, reason: string, expected: boolean): void;
   /** A call has ended: where the member limits them, another may begin. */
   onCallEnded(upstream: Upstream): void;
+  /** The member has reached a limit, which has cost it a call or the connection. */
+  onLimit(upstream: Upstream, limit: Http2LimitName, reason: string): void;
 }
 
 export interface UpstreamOptions {
@@ -141,7 +144,12 @@ export class Upstream implements ClientConnectionHandler {
     this.#owner.onCallEnded(this);
   }
 
+  onLimit(limit: Http2LimitName, reason: string): void {
+    this.#owner.onLimit(this, limit, reason);
+  }
+
   onEnd(end: ConnectionEnd): void {
+    if (end.limit !== null) this.onLimit(end.limit, end.message);
     const before = this.#state;
     this.#state = "over";
     clearTimeout(this.#timer);

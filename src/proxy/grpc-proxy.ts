@@ -5,11 +5,14 @@ import { createClient, type Transport } from "@connectrpc/connect";
 import { collectGarbage } from "../base/burst-garbage.ts";
 import { DeadlineTimer } from "../base/deadline-wheel.ts";
 import { type Endpoint, EndpointError } from "../endpoints/endpoint.ts";
+import { decodedAnswerBytes } from "../etcd/message-weight.ts";
 import { Auth } from "../gen/etcdserverpb/auth_pb.ts";
 import { Cluster } from "../gen/etcdserverpb/cluster_pb.ts";
+import { AnswerMemory } from "../grpc/answer-memory.ts";
 import { Channel } from "../grpc/channel.ts";
 import { REAL_CLOCK } from "../grpc/real-clock.ts";
 import { connectTransport } from "../grpc/connect-transport.ts";
+import { SMALL_ANSWERS } from "../grpc/in-process-call.ts";
 import { BufferBudget } from "../http2/buffer-budget.ts";
 import { HTTP2_LIMITS, STREAM_WINDOW_BYTES } from "../http2/limits.ts";
 import { defaultSettings } from "../http2/settings.ts";
@@ -94,6 +97,8 @@ export interface GrpcProxy {
   close(): Promise<void>;
 }
 
+/** However small the buffers are, a member's message of this size is gathered: etcd's can be as large. */
+const GATHERED_BYTES_MIN = 16 * 1024 * 1024;
 /** How long calls under way may take to end when the proxy stops. */
 const DRAIN_MS = 1000;
 
@@ -109,7 +114,11 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     await refuseOwnAddress(options.endpoints, "--metrics-addr", metrics.address);
     await refuseCollision(metrics.address, listenAddress);
   }
+  const limitedLog = new RateLimitedLog(log, () => performance.now());
+  const limitLog = new LimitLog(limitedLog);
   const budget = new BufferBudget(options.bufferBytesMax);
+  const memory = new AnswerMemory(budget);
+  const gatheredBytesMax = Math.max(GATHERED_BYTES_MIN, Math.floor(options.bufferBytesMax / 4));
   const channel = new Channel({
     endpoints: options.endpoints,
     dialTimeoutMs: options.dialTimeoutMs,
@@ -119,6 +128,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
       onConnected: (endpoint) => {
         log.info("connected to a member", { endpoint: endpoint.name });
         watchCalls?.onConnected();
+        hub?.onConnected();
         kv?.onConnected();
         leaseCalls?.onConnected();
       },
@@ -127,11 +137,17 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
       onEndpointFailed: (endpoint, reason, news) => {
         if (news) log.warn("a member cannot be used", { endpoint: endpoint.name, reason });
       },
+      onLimit: (endpoint, limit, reason) => limitLog.reached("member", limit, endpoint.name, { reason }),
     },
   });
   const limits: ForwardLimits = {
     sendBytesMax: options.sendBytesMax,
     receiveBytesMax: options.receiveBytesMax,
+  };
+  /** For calls whose messages are gathered here rather than passed on as they come. */
+  const gathered: ForwardLimits = {
+    ...limits,
+    receiveBytesMax: Math.min(options.receiveBytesMax, gatheredBytesMax),
   };
   const own = options.ownUser ? ownIdentity(options.ownUser, channel, limits, log) : null;
   const kv =
@@ -145,7 +161,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
           coalescing: options.readCoalescing,
           budget,
         });
-  const watchCalls = options.watchCoalescing ? new ChannelWatchCalls(channel, limits) : null;
+  const watchCalls = options.watchCoalescing ? new ChannelWatchCalls(channel, gathered, memory) : null;
   const hub =
     watchCalls === null
       ? null
@@ -154,6 +170,8 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
           clock: REAL_CLOCK,
           requestBytesMax: limits.sendBytesMax,
           budget,
+          memory,
+          limits: { revisionBytesMax: gatheredBytesMax },
           collectGarbage,
           ...(kv === null ? {} : { events: kv }),
           own,
@@ -163,8 +181,6 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     leaseCalls === null
       ? null
       : new LeaseHub({ calls: leaseCalls, clock: REAL_CLOCK, requestBytesMax: limits.sendBytesMax });
-  const limitedLog = new RateLimitedLog(log, () => performance.now());
-  const limitLog = new LimitLog(limitedLog);
   const listeners = new Map<string, Port>();
   const pages = createPages(
     channel,
@@ -186,11 +202,13 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     own,
   );
   const shared: Downstreams = {
-    router: new Router(channel, limits, typedServices(channel, limits, options.advertiseClientUrl), {
-      kv,
-      watch: hub,
-      leases,
-    }),
+    router: new Router(
+      channel,
+      limits,
+      typedServices(channel, limits, options.advertiseClientUrl),
+      { kv, watch: hub, leases },
+      { messageBytesMax: gathered.receiveBytesMax, memory, decodedBytes: decodedAnswerBytes },
+    ),
     pages,
     deadlines: new DeadlineTimer(),
     log: limitedLog,
@@ -268,7 +286,7 @@ function ownIdentity(user: OwnUser, channel: Channel, limits: ForwardLimits, log
 function memberTransport(channel: Channel, limits: ForwardLimits): Transport {
   return connectTransport((call) => {
     new SingleRequestForward(call, channel, limits, true);
-  });
+  }, SMALL_ANSWERS);
 }
 
 /** The methods the proxy answers itself. */

@@ -15,6 +15,7 @@ import { Lease } from "../gen/etcdserverpb/lease_pb.ts";
 import { Watch } from "../gen/etcdserverpb/watch_pb.ts";
 import type { Channel } from "../grpc/channel.ts";
 import { connectTransport } from "../grpc/connect-transport.ts";
+import type { AnswerBounds } from "../grpc/in-process-call.ts";
 import type { ServerCall } from "../grpc/server-call.ts";
 import { serveUniversal } from "../grpc/universal-server.ts";
 import { registerServices, type TypedServices } from "./connect-services.ts";
@@ -54,13 +55,22 @@ export class Router {
   readonly #universal = new Map<string, UniversalHandler>();
   readonly #typed: TypedServices;
   readonly #hubs: Hubs;
+  readonly #answers: AnswerBounds;
   readonly #unknownMethod: Lane;
 
-  constructor(channel: Channel, limits: ForwardLimits, typed: TypedServices, hubs: Hubs) {
+  /** `answers`: what is gathered for callers of other protocols than gRPC. */
+  constructor(
+    channel: Channel,
+    limits: ForwardLimits,
+    typed: TypedServices,
+    hubs: Hubs,
+    answers: AnswerBounds,
+  ) {
     this.#channel = channel;
     this.#limits = limits;
     this.#typed = typed;
     this.#hubs = hubs;
+    this.#answers = answers;
     this.#unknownMethod = { kind: "stream", effects: hubs.kv?.effectsOf(undefined) ?? null };
     const router = createConnectRouter(this.connectOptions());
     this.routes(router);
@@ -79,7 +89,7 @@ export class Router {
   readonly routes = (router: Parameters<typeof registerServices>[0]): void => {
     registerServices(
       router,
-      connectTransport((call) => this.serve(call)),
+      connectTransport((call) => this.serve(call), this.#answers),
       this.#typed,
     );
   };

@@ -55,6 +55,37 @@ describe("a member that is no use", () => {
   });
 });
 
+describe("a member that takes connections and no calls", () => {
+  test("is left when its connections end as they are made, for another", async () => {
+    const limits: string[] = [];
+    using bad = new StandInMember();
+    using good = new StandInMember({ answer: answerOk });
+    using proxy = new Forwarding([bad, good]);
+    const rounds = setInterval(() => {
+      for (const connection of bad.connections) connection.goAway(0);
+    }, 1);
+    try {
+      proxy.onLimit = (limit) => limits.push(limit);
+      await waitFor("the other member", () => proxy.events.at(-1) === `up ${good.endpoint.name}`);
+    } finally {
+      clearInterval(rounds);
+    }
+    expect(limits).toEqual(["reconnects"]);
+    // The first one, and as many again as may be made at once.
+    expect(bad.accepted).toBe(11);
+    expect(await ended(proxy.single(WRITE))).toEqual(OK);
+  });
+
+  test("is left for another when it takes no stream at all", async () => {
+    using bad = new StandInMember({ concurrentStreamsMax: 0 });
+    using good = new StandInMember({ answer: answerOk });
+    using proxy = new Forwarding([bad, good]);
+    await proxy.connectedTo(bad);
+    expect(await ended(proxy.single(WRITE))).toEqual(OK);
+    expect(bad.accepted).toBe(1);
+  });
+});
+
 test("the endpoint in use, and the connections to it, are told", async () => {
   using gone = new StandInMember();
   gone.down();

@@ -5,6 +5,7 @@ import { type Client, Code as ConnectCode, ConnectError, createClient } from "@c
 import { KV, RangeRequestSchema, RangeResponseSchema } from "../../src/gen/etcdserverpb/kv_pb.ts";
 import { Maintenance, SnapshotResponseSchema } from "../../src/gen/etcdserverpb/maintenance_pb.ts";
 import { connectTransport } from "../../src/grpc/connect-transport.ts";
+import { SMALL_ANSWERS } from "../../src/grpc/in-process-call.ts";
 import type { CallReceiver, ServerCall } from "../../src/grpc/server-call.ts";
 import { Code, RESPONSE_HEAD, statusTrailers } from "../../src/grpc/status.ts";
 import { headerField } from "../../src/hpack/header-field.ts";
@@ -50,7 +51,7 @@ function client(answer: (answering: Answering) => void): Client<typeof KV> {
     KV,
     connectTransport((call) => {
       calls.push(new Answering(call, answer));
-    }),
+    }, SMALL_ANSWERS),
   );
 }
 
@@ -145,7 +146,7 @@ describe("a streamed answer", () => {
           call.sendHead(RESPONSE_HEAD);
           for (let i = 0; i < 3; i++) call.sendMessageBytes(message, 0, message.length);
         });
-      }),
+      }, SMALL_ANSWERS),
     );
     const abort = new AbortController();
     const reader = maintenance.snapshot({}, { signal: abort.signal })[Symbol.asyncIterator]();

@@ -29,6 +29,8 @@ export class Forwarding implements Disposable {
   readonly channel: Channel;
   /** `up`, `down` and `still down`, each with the endpoint. */
   readonly events: string[] = [];
+  /** Hears of the limits that members reach. */
+  onLimit: (limit: string) => void = () => {};
   readonly #limits: ForwardLimits;
 
   /** Endpoints are tried in the order of `members`, whatever chance would say. */
@@ -46,6 +48,7 @@ export class Forwarding implements Disposable {
         },
         onEndpointFailed: ({ name }, _reason, news) =>
           this.events.push(`${news ? "down" : "still down"} ${name}`),
+        onLimit: (_endpoint, limit) => this.onLimit(limit),
       },
       ...options,
     });

@@ -10,6 +10,7 @@ import {
   type MemberListResponse,
 } from "../../src/gen/etcdserverpb/cluster_pb.ts";
 import { connectTransport } from "../../src/grpc/connect-transport.ts";
+import { SMALL_ANSWERS } from "../../src/grpc/in-process-call.ts";
 import { Code, type Status } from "../../src/grpc/status.ts";
 import { headerField } from "../../src/hpack/header-field.ts";
 import { methodPath } from "../../src/etcd/services.ts";
@@ -39,11 +40,17 @@ async function ask(answer: (call: StandInCall) => void, linearizable = false): P
     Cluster,
     connectTransport((call) => {
       new SingleRequestForward(call, forwarding.channel, LIMITS, true);
-    }),
+    }, SMALL_ANSWERS),
   );
   const list = new AdvertisedMemberList(members, URL);
   const typed = { [Cluster.typeName]: { memberList: list.memberList.bind(list) } };
-  const router = new Router(forwarding.channel, LIMITS, typed, { kv: null, watch: null, leases: null });
+  const router = new Router(
+    forwarding.channel,
+    LIMITS,
+    typed,
+    { kv: null, watch: null, leases: null },
+    SMALL_ANSWERS,
+  );
   const call = new RecordedCall({
     path: methodPath(Cluster.method.memberList),
     fields: [headerField("token", "t.1"), headerField("x-other", "1")],

@@ -6,7 +6,7 @@ import { RangeResponseSchema } from "../../src/gen/etcdserverpb/kv_pb.ts";
 import { Code, type Status } from "../../src/grpc/status.ts";
 import { OwnIdentity, type SignIn } from "../../src/proxy/auth/own-identity.ts";
 import { memberMetricsPage } from "../../src/proxy/pages/member-metrics.ts";
-import { type MakePage, type Page, servePage, textPage } from "../../src/proxy/pages/page.ts";
+import { servePage, textPage, type MakePage, type Page } from "../../src/proxy/pages/page.ts";
 import { createPages } from "../../src/proxy/pages/pages.ts";
 import { Forwarding, READ } from "../grpc/forwarding.ts";
 import { type StandInCall, StandInMember } from "../grpc/stand-in-member.ts";
@@ -202,6 +202,27 @@ describe("/metrics", () => {
     await using ill = metrics(() => new Response("no", { status: 500 }));
     await using well = metrics(() => new Response("up 1\n"));
     expect(text(await memberMetricsPage([endpointOf(ill), endpointOf(well)]))).toBe("up 1\n");
+  });
+
+  test("that never ends is given up, and the next member's is the page", async () => {
+    const endless = new ReadableStream<Uint8Array>({
+      pull: (controller) => controller.enqueue(new Uint8Array(64 * 1024)),
+    });
+    await using ill = metrics(() => new Response(endless));
+    await using well = metrics(() => new Response("up 1\n"));
+    expect(text(await memberMetricsPage([endpointOf(ill), endpointOf(well)]))).toBe("up 1\n");
+  });
+
+  test("that comes byte by byte is given up in time", async () => {
+    const drips = new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        await Bun.sleep(100);
+        controller.enqueue(new Uint8Array(1));
+      },
+    });
+    await using ill = metrics(() => new Response(drips));
+    const page = await memberMetricsPage([endpointOf(ill)]);
+    expect([page.status, text(page)]).toEqual([502, expect.stringContaining("no answer within 3000 ms")]);
   });
 
   test("without any member names each with its reason", async () => {

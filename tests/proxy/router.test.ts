@@ -6,6 +6,7 @@ import { Cluster, MemberListResponseSchema } from "../../src/gen/etcdserverpb/cl
 import { KV, RangeRequestSchema, RangeResponseSchema } from "../../src/gen/etcdserverpb/kv_pb.ts";
 import { Lease } from "../../src/gen/etcdserverpb/lease_pb.ts";
 import { Code } from "../../src/grpc/status.ts";
+import { SMALL_ANSWERS } from "../../src/grpc/in-process-call.ts";
 import type { LeaseHub } from "../../src/proxy/lease/lease-hub.ts";
 import { Router } from "../../src/proxy/router.ts";
 import { headerField } from "../../src/hpack/header-field.ts";
@@ -24,7 +25,13 @@ class Scene implements Disposable {
   readonly router: Router;
 
   constructor(typed: ConstructorParameters<typeof Router>[2] = {}) {
-    this.router = new Router(this.forwarding.channel, LIMITS, typed, { kv: null, watch: null, leases: null });
+    this.router = new Router(
+      this.forwarding.channel,
+      LIMITS,
+      typed,
+      { kv: null, watch: null, leases: null },
+      SMALL_ANSWERS,
+    );
   }
 
   serve(path: string): RecordedCall {
@@ -112,7 +119,13 @@ describe("a call of LeaseKeepAlive", () => {
     const forwarding = new Forwarding([member]);
     const served: RecordedCall[] = [];
     const leases = { serve: (call: RecordedCall) => served.push(call) } as unknown as LeaseHub;
-    const router = new Router(forwarding.channel, LIMITS, {}, { kv: null, watch: null, leases });
+    const router = new Router(
+      forwarding.channel,
+      LIMITS,
+      {},
+      { kv: null, watch: null, leases },
+      SMALL_ANSWERS,
+    );
     const fields = encoding === null ? [] : [headerField("grpc-encoding", encoding)];
     router.serve(new RecordedCall({ path, fields }));
     const reached = async (): Promise<boolean> => {

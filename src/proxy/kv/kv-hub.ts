@@ -21,7 +21,7 @@ import type { AnswerEffects } from "../forward/answer-effects.ts";
 import type { ForwardLimits } from "../forward/forward-limits.ts";
 import { SingleRequestForward } from "../forward/single-request.ts";
 import { type Answer, finishWith, ownedAnswer } from "./answer.ts";
-import { AnswerMemory } from "./answer-memory.ts";
+import { AnswerMemory } from "../../grpc/answer-memory.ts";
 import { type CacheEffects, effectsOn } from "./cache-effects.ts";
 import { CachedRead } from "./cached-read.ts";
 import { FillAllowance } from "./fill-allowance.ts";

@@ -5,7 +5,7 @@
 import type { ServerCall } from "../../grpc/server-call.ts";
 import { Code } from "../../grpc/status.ts";
 import type { Answer } from "./answer.ts";
-import type { AnswerHolder, AnswerMemory } from "./answer-memory.ts";
+import type { AnswerHolder, AnswerMemory } from "../../grpc/answer-memory.ts";
 
 export class LargeAnswer implements AnswerHolder {
   readonly #answer: Answer;

@@ -16,7 +16,7 @@ import type { Upstream } from "../../grpc/upstream.ts";
 import type { HeaderField } from "../../hpack/header-field.ts";
 import type { RequestMessage } from "../forward/request-message.ts";
 import type { Answer } from "./answer.ts";
-import type { AnswerHolder, AnswerMemory } from "./answer-memory.ts";
+import type { AnswerHolder, AnswerMemory } from "../../grpc/answer-memory.ts";
 import type { CachedReadTable } from "./cached-read.ts";
 import type { ReadLimits } from "./read-limits.ts";
 import type { ReadGroup, TableEntry } from "./shared-read-table.ts";

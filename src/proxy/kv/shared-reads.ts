@@ -10,7 +10,7 @@ import { SHARED_METADATA } from "../../etcd/identity.ts";
 import type { Channel } from "../../grpc/channel.ts";
 import type { Upstream } from "../../grpc/upstream.ts";
 import type { Answer } from "./answer.ts";
-import type { AnswerMemory } from "./answer-memory.ts";
+import type { AnswerMemory } from "../../grpc/answer-memory.ts";
 import type { ReadCache } from "./read-cache.ts";
 import type { ReadLimits } from "./read-limits.ts";
 import type { ReadStats } from "./read-stats.ts";

@@ -11,13 +11,16 @@ import type { LeaseCall, LeaseCallHandler, LeaseCalls } from "./lease-calls.ts";
 
 const KEEP_ALIVE_PATH = methodPath(Lease.method.leaseKeepAlive);
 
+/** The largest answer to a heartbeat that is taken: etcd's are about a hundred bytes long. */
+const ANSWER_BYTES_MAX = 4096;
+
 export class ChannelLeaseCalls implements LeaseCalls {
   readonly #channel: Channel;
   readonly #streams: MemberStreams;
 
   constructor(channel: Channel, limits: ForwardLimits) {
     this.#channel = channel;
-    this.#streams = new MemberStreams(channel, limits.receiveBytesMax);
+    this.#streams = new MemberStreams(channel, Math.min(limits.receiveBytesMax, ANSWER_BYTES_MAX));
   }
 
   open(token: string, requiresLeader: boolean, handler: LeaseCallHandler): LeaseCall {

@@ -22,6 +22,8 @@ export interface LeaseCall {
   consume(bytes: number): void;
   /** Gives the call up; the handler hears no more. */
   cancel(): void;
+  /** The member does what no etcd does: gives the call up, and the member if there is another. */
+  reject(limit: null, reason: string): void;
 }
 
 export interface LeaseCallHandler {

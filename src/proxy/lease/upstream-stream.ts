@@ -118,8 +118,9 @@ export class UpstreamStream implements LeaseCallHandler {
     const heartbeat = this.#unanswered[this.#head];
     const problem = problemOf(heartbeat, bytes, start, end);
     if (heartbeat === undefined || problem !== "") {
-      this.cancel();
       const message = `etcdproxy: the member's answer to a heartbeat is ${problem}`;
+      this.ended = true;
+      this.#call.reject(null, message);
       this.#owner.onEnded(this, { code: Code.INTERNAL, message }, "lost");
       return;
     }

@@ -3,6 +3,7 @@ import { type Client, createClient } from "@connectrpc/connect";
 import { KV } from "../../gen/etcdserverpb/kv_pb.ts";
 import type { Channel } from "../../grpc/channel.ts";
 import { connectTransport } from "../../grpc/connect-transport.ts";
+import { SMALL_ANSWERS } from "../../grpc/in-process-call.ts";
 import type { OwnIdentity } from "../auth/own-identity.ts";
 import type { ForwardLimits } from "../forward/forward-limits.ts";
 import { SingleRequestForward } from "../forward/single-request.ts";
@@ -27,7 +28,7 @@ export function createPages(
     KV,
     connectTransport((call) => {
       new SingleRequestForward(call, channel, limits, true);
-    }),
+    }, SMALL_ANSWERS),
   );
   const pages = new Map<string, MakePage>([
     ["/health", madeOnce(() => healthPage(client, own))],

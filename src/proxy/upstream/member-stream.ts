@@ -9,10 +9,16 @@
 import { ByteWriter } from "../../base/byte-writer.ts";
 import type { Endpoint } from "../../endpoints/endpoint.ts";
 import { memberRefusal } from "../../etcd/member-refusal.ts";
+import { type AnswerMemory, HeldAnswer } from "../../grpc/answer-memory.ts";
 import type { CallHead } from "../../grpc/call-head.ts";
-import type { Channel, ChannelCall } from "../../grpc/channel.ts";
-import { type CallFailure, ClientCall, type ClientCallHandler } from "../../grpc/client-call.ts";
-import { MessageReader } from "../../grpc/message-reader.ts";
+import type { Channel, ChannelCall, MemberLimit } from "../../grpc/channel.ts";
+import {
+  type CallFailure,
+  ClientCall,
+  type ClientCallHandler,
+  MESSAGE_BYTES_UNBOUNDED,
+} from "../../grpc/client-call.ts";
+import { COMPRESSED_MESSAGE, MessageReader } from "../../grpc/message-reader.ts";
 import { MESSAGE_PREFIX_BYTES } from "../../grpc/message-scanner.ts";
 import { Code, readStatus, type Status } from "../../grpc/status.ts";
 import type { Upstream } from "../../grpc/upstream.ts";
@@ -42,14 +48,16 @@ export interface MemberStreamHandler {
 export class MemberStreams {
   readonly channel: Channel;
   readonly receiveBytesMax: number;
+  readonly memory: AnswerMemory | undefined;
   readonly open = new Set<MemberStream>();
   /** The member that has said last that it cannot serve. */
   refusing: Endpoint | null = null;
 
-  /** `receiveBytesMax` bounds each message of a member. */
-  constructor(channel: Channel, receiveBytesMax: number) {
+  /** `receiveBytesMax` bounds each message of a member, which is gathered whole; `memory` all of them together. */
+  constructor(channel: Channel, receiveBytesMax: number, memory?: AnswerMemory) {
     this.channel = channel;
     this.receiveBytesMax = receiveBytesMax;
+    this.memory = memory;
   }
 
   /** The channel has come to use another connection. */
@@ -59,6 +67,9 @@ export class MemberStreams {
   }
 }
 
+/** Unfinished messages below this size are not counted: nearly every chunk ends within one. */
+const COUNTED_BYTES_MIN = 64 * 1024;
+
 export class MemberStream implements ChannelCall, ClientCallHandler {
   readonly deadlineMs = Number.POSITIVE_INFINITY;
   readonly #streams: MemberStreams;
@@ -67,6 +78,7 @@ export class MemberStream implements ChannelCall, ClientCallHandler {
   readonly #reader: MessageReader;
   readonly #waiting = new ByteWriter();
   readonly #credit = new MessageCredit();
+  readonly #unfinished: HeldAnswer;
   #upstreamCall: ClientCall | null = null;
   #begun = false;
   #halfClosed = false;
@@ -79,6 +91,7 @@ export class MemberStream implements ChannelCall, ClientCallHandler {
     this.#head = head;
     this.#handler = handler;
     this.#reader = new MessageReader(streams.receiveBytesMax);
+    this.#unfinished = new HeldAnswer(streams.memory, () => this.#giveUp());
     streams.open.add(this);
     streams.channel.begin(this);
     this.#begun = true;
@@ -128,6 +141,26 @@ export class MemberStream implements ChannelCall, ClientCallHandler {
     this.#upstreamCall?.cancel();
   }
 
+  /**
+   * The member does on it what no etcd does: gives the stream up, and the member with it if there is another. The
+   * handler hears no more. `limit`: the one that the member has reached, if that is what it does.
+   */
+  reject(limit: MemberLimit | null, reason: string): void {
+    if (this.#ended) return;
+    const upstream = this.#upstreamCall?.upstream ?? null;
+    if (limit !== null) this.#streams.channel.tellOfLimit(upstream, limit, reason);
+    this.cancel();
+    this.#leave(reason);
+  }
+
+  /** Memory is needed, and the unfinished message takes most of it. */
+  #giveUp(): void {
+    const reason = `${this.#from}: an answer of ${this.#method} is too large for the buffers there are`;
+    this.reject("messageBytes", reason);
+    // Whoever needs memory is half-way through something of his own.
+    queueMicrotask(() => this.#handler.onEnd({ code: Code.RESOURCE_EXHAUSTED, message: reason }, "lost"));
+  }
+
   compareConnection(): void {
     const upstream = this.#upstreamCall?.upstream;
     if (upstream === undefined || this.#superseded || this.#streams.channel.uses(upstream)) return;
@@ -147,7 +180,7 @@ export class MemberStream implements ChannelCall, ClientCallHandler {
 
   onUpstream(upstream: Upstream): void {
     const fields = this.#head.upstreamFields(upstream.endpoint.name, Number.POSITIVE_INFINITY);
-    this.#upstreamCall = new ClientCall(upstream, fields, this.#streams.receiveBytesMax, this);
+    this.#upstreamCall = new ClientCall(upstream, fields, MESSAGE_BYTES_UNBOUNDED, this);
     this.#upstreamCall.sendMessageBytes(this.#waiting.bytes, 0, this.#waiting.length, false);
     this.#waiting.release();
     if (this.#halfClosed) this.#upstreamCall.halfClose();
@@ -172,11 +205,16 @@ export class MemberStream implements ChannelCall, ClientCallHandler {
       if (!this.#ended) this.#handler.onResponse(message, from, to);
     });
     if (problem !== -1) {
-      this.#upstreamCall?.cancel();
-      const message = `etcdproxy: ${this.#upstreamCall?.upstream.endpoint.name}: an answer of ${this.#method} is compressed or too large`;
-      this.#endWith({ code: Code.INTERNAL, message }, "lost");
+      if (this.#ended) return;
+      const compressed = problem === COMPRESSED_MESSAGE;
+      const reason = `${this.#from}: an answer of ${this.#method} is ${compressed ? "compressed" : `of ${problem} bytes`}`;
+      this.reject(compressed ? null : "messageBytes", reason);
+      const code = compressed ? Code.INTERNAL : Code.RESOURCE_EXHAUSTED;
+      this.#handler.onEnd({ code, message: reason }, "lost");
       return;
     }
+    const { heldBytes } = this.#reader;
+    this.#unfinished.holds(this.#ended || heldBytes < COUNTED_BYTES_MIN ? 0 : heldBytes);
     this.#upstreamCall?.consume(this.#credit.received(end - start));
   }
 
@@ -193,6 +231,10 @@ export class MemberStream implements ChannelCall, ClientCallHandler {
 
   onRequestSent(bytes: number): void {
     if (!this.#ended) this.#handler.onSent?.(bytes);
+  }
+
+  get #from(): string {
+    return `etcdproxy: ${this.#upstreamCall?.upstream.endpoint.name}`;
   }
 
   get #method(): string {
@@ -214,6 +256,7 @@ export class MemberStream implements ChannelCall, ClientCallHandler {
     if (this.#ended) return false;
     this.#ended = true;
     this.#streams.open.delete(this);
+    this.#unfinished.holds(0);
     return true;
   }
 }

@@ -11,15 +11,18 @@
  */
 import type { Backoff } from "../../base/backoff.ts";
 import type { Clock } from "../../base/clock.ts";
+import { TokenBucket } from "../../base/token-bucket.ts";
 import { saysTokenEnded } from "../../etcd/auth-refusal.ts";
 import type { AnswerHeader, WatchEvent } from "../../etcd/watch-response.ts";
+import type { MemberLimit } from "../../grpc/channel.ts";
 import { Code, type Status } from "../../grpc/status.ts";
 import type { OwnIdentity } from "../auth/own-identity.ts";
 import type { ProvenProgress } from "./progress-answers.ts";
-import { cancelReason } from "./revision-probes.ts";
+import { cancelReason, revisionOfHeader } from "./revision-probes.ts";
 import { UpstreamStream, type UpstreamStreamOwner } from "./upstream-stream.ts";
 import type { UpstreamWatch } from "./upstream-watch.ts";
 import type { WatchCalls } from "./watch-calls.ts";
+import type { WatchLimits } from "./watch-limits.ts";
 
 export interface CarriersOwner {
   /** Tokens that may read the watch's range. */
@@ -31,6 +34,11 @@ export interface CarriersOwner {
   /** The watch should move to another call while this one goes on. */
   onCarrierRetiring(watch: UpstreamWatch): void;
   onHeader(header: AnswerHeader): void;
+  /**
+   * A member has told that some watches are at `toldRevision` or beyond, and the cluster is no further than
+   * `latestRevision`.
+   */
+  onUnreal(watches: readonly UpstreamWatch[], toldRevision: number, latestRevision: number): void;
   onProgress(stream: UpstreamStream, progress: ProvenProgress): void;
   onStreamLost(stream: UpstreamStream): void;
   onUpstreamEvents(bytes: Uint8Array, events: readonly WatchEvent[]): void;
@@ -42,6 +50,12 @@ const EMPTY_MS = 1000;
 const FOREIGN_TRIES_MAX = 4;
 /** Ends without a reason, in a row, after which a watch is given up. */
 const CANCELLATIONS_MAX = 5;
+/** The pause between two reads of the cluster's revision when that fails. */
+const LATEST_PAUSE_MS = 1000;
+/** Revisions in a row that were too large for the proxy, after which a watch is given up. */
+const OVERLONG_MAX = 3;
+/** How long watches are not opened anew once members end too many of them. */
+const ENDINGS_PAUSE_MS = 1000;
 const CANCELLED_WITHOUT_REASON = "etcdproxy: the member ends this watch and does not say why";
 
 export class Carriers implements UpstreamStreamOwner {
@@ -67,16 +81,26 @@ export class Carriers implements UpstreamStreamOwner {
   #ownToken = "";
   #retryPlanned = false;
   #closingEmpty = false;
+  readonly #limits: WatchLimits;
+  readonly #endings: TokenBucket;
+  /** Watches that are further than the member that carries them, which may lag. */
+  readonly #ahead = new Set<UpstreamWatch>();
+  #askingLatest = false;
+  /** Until then watches are not opened at once. */
+  #pausedUntilMs = 0;
 
   constructor(parts: {
     calls: WatchCalls;
     clock: Clock;
+    limits: WatchLimits;
     backoff: Backoff;
     own: OwnIdentity | null;
     owner: CarriersOwner;
   }) {
     this.#calls = parts.calls;
     this.#clock = parts.clock;
+    this.#limits = parts.limits;
+    this.#endings = new TokenBucket(parts.limits.endings, parts.clock.nowMs());
     this.#backoff = parts.backoff;
     this.#own = parts.own;
     this.#owner = parts.owner;
@@ -107,6 +131,10 @@ export class Carriers implements UpstreamStreamOwner {
   /** Opens the watch at a member, on a call that may carry it. */
   carry(watch: UpstreamWatch): void {
     if (watch.closed || watch.stream !== null) return;
+    if (this.#clock.nowMs() < this.#pausedUntilMs) {
+      this.#carryLater(watch);
+      return;
+    }
     const stream = this.#inOwnName(watch) ?? this.#inClientsName(watch);
     if (stream !== null) stream.open(watch);
     else if (this.#own?.expected === true) this.#waitingForOwn.add(watch);
@@ -194,7 +222,7 @@ export class Carriers implements UpstreamStreamOwner {
   #open(own: readonly string[], streams: Set<UpstreamStream>): UpstreamStream | null {
     const token = own[0];
     if (token === undefined) return null;
-    const stream = new UpstreamStream(this.#calls, token, this);
+    const stream = new UpstreamStream(this.#calls, token, this.#limits, this);
     streams.add(stream);
     return stream;
   }
@@ -235,6 +263,49 @@ export class Carriers implements UpstreamStreamOwner {
     });
   }
 
+  /** Whether what watches have been told is so: asked of the cluster, once for all that are in doubt. */
+  #askLatest(): void {
+    if (this.#askingLatest) return;
+    const asked = [...this.#ahead].filter(({ closed, stream }) => !closed && stream !== null);
+    this.#ahead.clear();
+    const first = asked[0];
+    if (first === undefined) return;
+    this.#askingLatest = true;
+    const told = asked.map((watch) => ({ watch, revision: watch.nextRevision - 1 }));
+    const again = (): void => {
+      for (const watch of asked) this.#ahead.add(watch);
+      this.#clock.after(LATEST_PAUSE_MS, () => {
+        this.#askingLatest = false;
+        this.#askLatest();
+      });
+    };
+    this.#calls.readLatest(first.stream!.token, first.range, {
+      onHeader: (bytes, start, end) => {
+        const latest = revisionOfHeader(bytes, start, end);
+        if (latest === null) return again();
+        this.#askingLatest = false;
+        const unreal = told.filter(({ revision }) => revision > latest);
+        const least = unreal.reduce((before, { revision }) => Math.min(before, revision), Infinity);
+        if (unreal.length > 0)
+          this.#owner.onUnreal(
+            unreal.map(({ watch }) => watch),
+            least,
+            latest,
+          );
+        this.#askLatest();
+      },
+      onFailed: again,
+    });
+  }
+
+  /** A member has ended a watch, or a call that carries some. */
+  #noteEnding(): void {
+    const nowMs = this.#clock.nowMs();
+    if (this.#endings.take(nowMs)) return;
+    this.#pausedUntilMs = nowMs + ENDINGS_PAUSE_MS;
+    this.#calls.tellOfLimit("watchEndings", "watches end as soon as they are opened");
+  }
+
   /** Carries the watch again after a pause. */
   #carryLater(watch: UpstreamWatch): void {
     this.#uncarried.add(watch);
@@ -263,6 +334,11 @@ export class Carriers implements UpstreamStreamOwner {
     this.#owner.onHeader(header);
   }
 
+  onAhead(watch: UpstreamWatch): void {
+    this.#ahead.add(watch);
+    this.#askLatest();
+  }
+
   onRefused(watch: UpstreamWatch, stream: UpstreamStream, reason: string): void {
     this.#noteRefusal(watch, stream, reason);
     if (!watch.catchUp && !this.#ownStreams.has(stream) && saysTokenEnded(reason)) this.#retire(stream);
@@ -283,6 +359,7 @@ export class Carriers implements UpstreamStreamOwner {
   }
 
   onWatchEnded(stream: UpstreamStream): void {
+    this.#noteEnding();
     if (stream.size === 0 && this.streams.has(stream)) this.#closeEmptyLater();
     if (this.#alone.has(stream) || stream.retiring) this.#closeIfEmpty(stream);
   }
@@ -291,6 +368,7 @@ export class Carriers implements UpstreamStreamOwner {
     this.streams.delete(stream);
     this.#alone.delete(stream);
     this.callsLeft++;
+    this.#noteEnding();
     const refused = status.code === Code.UNAUTHENTICATED || status.code === Code.PERMISSION_DENIED;
     for (const watch of watches) {
       if (refused) this.#noteRefusal(watch, stream, cancelReason(status));
@@ -305,10 +383,22 @@ export class Carriers implements UpstreamStreamOwner {
     if (this.streams.has(stream)) this.#retire(stream);
   }
 
-  onMalformed(stream: UpstreamStream, error: Error): void {
+  /** What came of a revision of the watch was too large to be kept until all of it had come. */
+  onRevisionTooLarge(watch: UpstreamWatch): void {
+    const { stream } = watch;
+    if (stream === null || stream.ended) return;
+    const { revisionBytesMax } = this.#limits;
+    const reason = `events of one revision that take more than there is room for (at most ${revisionBytesMax} bytes)`;
+    if (++watch.overlong >= OVERLONG_MAX) {
+      watch.refusals.set(stream.token, `etcdproxy: the member tells of ${reason}`);
+    }
+    this.onFault(stream, "revisionBytes", reason);
+  }
+
+  onFault(stream: UpstreamStream, limit: MemberLimit | null, fault: string): void {
     const watches = [...stream.watches.values()];
-    stream.close();
-    const message = `etcdproxy: the member sent a malformed WatchResponse: ${error.message}`;
+    const message = `etcdproxy: on a Watch call the member sent ${fault}`;
+    stream.reject(limit, message);
     stream.answered = false;
     this.onLost(stream, watches, { code: Code.INTERNAL, message });
   }

@@ -299,7 +299,7 @@ export class CatchUps {
   }
 
   #close(watch: UpstreamWatch): void {
-    watch.closed = true;
+    watch.close();
     this.#carriers.drop(watch);
     this.#open.delete(watch);
     this.onChanged();

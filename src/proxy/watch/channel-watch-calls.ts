@@ -2,13 +2,14 @@
  * The watch hub's calls over the channel to the members: Watch calls, which are streams of the proxy's own, and reads
  * of nothing but a revision.
  */
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import type { KeyRange } from "../../etcd/key-range.ts";
 import { methodPath } from "../../etcd/services.ts";
 import { KV, TxnRequestSchema } from "../../gen/etcdserverpb/kv_pb.ts";
 import { Watch } from "../../gen/etcdserverpb/watch_pb.ts";
 import { CallHead } from "../../grpc/call-head.ts";
-import type { Channel } from "../../grpc/channel.ts";
+import type { AnswerMemory } from "../../grpc/answer-memory.ts";
+import type { Channel, MemberLimit } from "../../grpc/channel.ts";
 import type { ForwardLimits } from "../forward/forward-limits.ts";
 import { SingleRequestForward } from "../forward/single-request.ts";
 import { MemberStream, MemberStreams } from "../upstream/member-stream.ts";
@@ -26,10 +27,11 @@ export class ChannelWatchCalls implements WatchCalls {
   readonly #limits: ForwardLimits;
   readonly #streams: MemberStreams;
 
-  constructor(channel: Channel, limits: ForwardLimits) {
+  /** Messages of Watch calls are held to `limits`, and to what `memory` has. */
+  constructor(channel: Channel, limits: ForwardLimits, memory?: AnswerMemory) {
     this.#channel = channel;
     this.#limits = limits;
-    this.#streams = new MemberStreams(channel, limits.receiveBytesMax);
+    this.#streams = new MemberStreams(channel, limits.receiveBytesMax, memory);
   }
 
   open(token: string, requireLeader: boolean, handler: WatchCallHandler): WatchCall {
@@ -48,13 +50,29 @@ export class ChannelWatchCalls implements WatchCalls {
       request: { case: "requestRange", value: { ...options, key, revision: BigInt(revision) } },
     } as const;
     const whole = { request: { case: "requestRange", value: { ...options, key, rangeEnd } } } as const;
-    const message = toBinary(
-      TxnRequestSchema,
-      create(TxnRequestSchema, { success: [first], failure: [whole] }),
-    );
+    this.#read(token, { success: [first], failure: [whole] }, handler);
+  }
+
+  /** A transaction that reads one key, linearizably. */
+  readLatest(token: string, range: KeyRange, handler: RevisionReadHandler): void {
+    const { key } = range.toRequest();
+    const first = { request: { case: "requestRange", value: { key, keysOnly: true, limit: 1n } } } as const;
+    this.#read(token, { success: [first] }, handler);
+  }
+
+  #read(
+    token: string,
+    request: MessageInitShape<typeof TxnRequestSchema>,
+    handler: RevisionReadHandler,
+  ): void {
+    const message = toBinary(TxnRequestSchema, create(TxnRequestSchema, request));
     const call = new HeaderCall(new CallHead(TXN_PATH, ownMetadata(token, false)), handler);
     new SingleRequestForward(call, this.#channel, this.#limits, true);
     call.request(message);
+  }
+
+  tellOfLimit(limit: MemberLimit, reason: string): void {
+    this.#channel.tellOfLimit(null, limit, reason);
   }
 
   /** The channel has come to use another connection: calls on others are told. */

@@ -131,6 +131,21 @@ export class ClientStream implements CallReceiver {
     this.#tell(subscriber.id, { header, revision, canceled: true, cancelReason, compactRevision });
   }
 
+  /**
+   * What a member told as `toldRevision` or later is not so, since the cluster is at `latestRevision`: watches that rest
+   * on it end, for what comes next would not be told to them.
+   */
+  onUnreal(toldRevision: number, latestRevision: number, reason: string): void {
+    if (this.toldRevision >= toldRevision) this.toldRevision = latestRevision;
+    if (this.toldProgress >= toldRevision) this.toldProgress = latestRevision;
+    for (const subscriber of [...this.watches.values()]) {
+      // Who asked for what is to come waits for it.
+      if (subscriber.startRevision > latestRevision + 1) continue;
+      if (subscriber.dueRevision > toldRevision)
+        this.sendCanceled(subscriber, { reason, compactRevision: 0 });
+    }
+  }
+
   /** Something has come that a request may have waited for. */
   advance(): void {
     if (this.#advancing) return;

@@ -30,7 +30,7 @@ export class EventBatch {
 }
 
 /** What an event's description costs in memory, about. */
-const EVENT_BYTES = 100;
+export const EVENT_BYTES = 100;
 
 /** Batches in runs of about `bytesGoal`: each becomes one message. */
 export function runs(batches: readonly EventBatch[], bytesGoal: number): readonly (readonly EventBatch[])[] {

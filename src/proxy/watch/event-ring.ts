@@ -50,6 +50,14 @@ export class EventRing {
     }
   }
 
+  /** Forgets all: memory is needed. */
+  clear(): void {
+    this.#batches = [];
+    this.#head = 0;
+    this.#bytes = 0;
+    this.floorRevision = this.nextRevision;
+  }
+
   /** The batches with anything at or above `revision`, in order. */
   from(revision: number): readonly EventBatch[] {
     let low = this.#head;

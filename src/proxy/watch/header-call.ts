@@ -14,6 +14,8 @@ import type { RevisionReadHandler } from "./watch-calls.ts";
 
 /** How long a member may take: a stopped one must not keep clients waiting for ever. */
 const TIMEOUT_MS = 10_000;
+/** What is kept of an answer: its prefix and its header, which is about forty bytes long. */
+const KEPT_BYTES_MAX = 1024;
 /** ResponseHeader is the first field: tag, then a length of one byte, since a header is short. */
 const HEADER_TAG = 0x0a;
 
@@ -47,7 +49,8 @@ export class HeaderCall implements ServerCall {
   sendHead(): void {}
 
   sendMessageBytes(bytes: Uint8Array, start: number, end: number): number {
-    if (!this.finished) this.#answer.write(bytes, start, end);
+    const keptTo = Math.min(end, start + KEPT_BYTES_MAX - this.#answer.length);
+    if (!this.finished && keptTo > start) this.#answer.write(bytes, start, keptTo);
     return end - start;
   }
 

@@ -149,6 +149,16 @@ function allowed(bytes: Uint8Array, start: number, end: number, historyKnown: bo
   }
 }
 
+/** The revision in the ResponseHeader `bytes[start, end)`; null when there is none that can be. */
+export function revisionOfHeader(bytes: Uint8Array, start: number, end: number): number | null {
+  try {
+    const { revision } = readHeader(bytes, start, end);
+    return Number.isSafeInteger(revision) && revision > 0 ? revision : null;
+  } catch {
+    return null;
+  }
+}
+
 function malformed(): ProbeAnswer {
   const message = "etcdproxy: the member's answer has a malformed header";
   return { kind: "failed", status: { code: Code.INTERNAL, message } };

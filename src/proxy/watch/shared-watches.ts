@@ -230,6 +230,13 @@ export class SharedWatches implements HandOversOwner {
     this.#rehome(watch);
   }
 
+  /** What the watch has been told is not so: nobody may join it. Its clients have been told already. */
+  onUnreal(watch: UpstreamWatch): void {
+    if (watch.closed) return;
+    if (this.isMain(watch)) this.#mains.delete(watch.range.start, watch.range.end);
+    this.#rehome(watch);
+  }
+
   /** Gives up what nobody wants: watches without clients, and `prev_kv` that nobody reads. */
   tidy(): void {
     for (const { value: main } of [...this.#mains]) {
@@ -353,7 +360,7 @@ export class SharedWatches implements HandOversOwner {
 
   /** The watch is wanted no more. */
   close(watch: UpstreamWatch): void {
-    watch.closed = true;
+    watch.close();
     this.#carriers.drop(watch);
     this.#owner.onWatchClosed(watch);
   }

@@ -56,6 +56,8 @@ export class Subscriber {
   readonly options: WatchOptions;
   /** Given when it is created. */
   id: WatchId = -1;
+  /** What its client asked to start from; 0: now. */
+  readonly startRevision: number;
   nextRevision: number;
   /** False while its `nextRevision` may be one that the members have compacted: they have to say so. */
   historyKnown = true;
@@ -79,11 +81,17 @@ export class Subscriber {
     this.stream = stream;
     this.range = range;
     this.options = options;
+    this.startRevision = startRevision;
     this.nextRevision = startRevision;
   }
 
   get ended(): boolean {
     return this.state === "ended";
+  }
+
+  /** The first revision that it has not been given, wherever it is. */
+  get dueRevision(): number {
+    return this.state === "live" && this.watch !== null ? this.watch.nextRevision : this.nextRevision;
   }
 
   /** Leaves its upstream watch; what it has not been given begins at `nextRevision`. */

@@ -9,15 +9,19 @@
 import { copyBytes } from "../../base/copy-bytes.ts";
 import { type AnswerHeader, type WatchEvent, WatchResponseReader } from "../../etcd/watch-response.ts";
 import { cancelRequest, createRequest, progressRequest } from "../../etcd/watch-request.ts";
+import type { MemberLimit } from "../../grpc/channel.ts";
 import type { Status } from "../../grpc/status.ts";
+import { EVENT_BYTES } from "./event-batch.ts";
 import {
   OrderedAnswers,
   type ProgressAnswers,
   type ProvenProgress,
   UnorderedAnswers,
 } from "./progress-answers.ts";
+import { responseProblem } from "./response-problem.ts";
 import type { UpstreamWatch } from "./upstream-watch.ts";
 import type { WatchCall, WatchCallHandler, WatchCalls } from "./watch-calls.ts";
+import type { WatchLimits } from "./watch-limits.ts";
 
 export interface UpstreamStreamOwner {
   /** Calls that were lost or left until now. */
@@ -26,6 +30,8 @@ export interface UpstreamStreamOwner {
   after(delayMs: number, run: () => void): () => void;
   /** The member would not open the watch: for want of permission, or for another reason of its own. */
   onRefused(watch: UpstreamWatch, stream: UpstreamStream, reason: string): void;
+  /** The watch was opened beyond where its member is. */
+  onAhead(watch: UpstreamWatch): void;
   /** The member has ended a watch that was open. */
   onCanceled(watch: UpstreamWatch, stream: UpstreamStream, reason: string): void;
   /** The member has answered. */
@@ -38,7 +44,8 @@ export interface UpstreamStreamOwner {
   onLost(stream: UpstreamStream, watches: readonly UpstreamWatch[], status: Status): void;
   /** The channel has turned to another connection. */
   onSuperseded(stream: UpstreamStream): void;
-  onMalformed(stream: UpstreamStream, error: Error): void;
+  /** The member does what no etcd does, such as reaching a `limit`: the call is to be rejected. */
+  onFault(stream: UpstreamStream, limit: MemberLimit | null, fault: string): void;
   onEvents(bytes: Uint8Array, events: readonly WatchEvent[]): void;
 }
 
@@ -64,7 +71,12 @@ export class UpstreamStream implements WatchCallHandler {
   readonly watches = new Map<number, UpstreamWatch>();
   readonly #owner: UpstreamStreamOwner;
   readonly #call: WatchCall;
-  readonly #reader = new WatchResponseReader();
+  readonly #reader: WatchResponseReader;
+  readonly #unansweredCreatesMax: number;
+  /** Of the creates without an answer, those that nobody wants any more. */
+  #droppedCreates = 0;
+  /** Answers to progress requests beyond the requests. */
+  #progressSurplus = 0;
   /** Creates without an answer, first come first. */
   readonly #creations: Creation[] = [];
   #nextWatchId = 1;
@@ -75,12 +87,19 @@ export class UpstreamStream implements WatchCallHandler {
   #heldCreditBytes = 0;
   #paused = false;
 
-  constructor(calls: WatchCalls, token: string, owner: UpstreamStreamOwner) {
+  constructor(
+    calls: WatchCalls,
+    token: string,
+    limits: Pick<WatchLimits, "revisionBytesMax" | "unansweredCreatesMax">,
+    owner: UpstreamStreamOwner,
+  ) {
     this.token = token;
     this.openedAt = owner.callsLeft;
     this.#owner = owner;
+    this.#reader = new WatchResponseReader(Math.ceil(limits.revisionBytesMax / EVENT_BYTES));
+    this.#unansweredCreatesMax = limits.unansweredCreatesMax;
     this.#call = calls.open(token, false, this);
-    this.#call.send(PROGRESS_REQUEST);
+    this.#askProgress();
   }
 
   get size(): number {
@@ -118,10 +137,17 @@ export class UpstreamStream implements WatchCallHandler {
   drop(watch: UpstreamWatch): void {
     if (this.watches.get(watch.streamWatchId) !== watch) return;
     this.watches.delete(watch.streamWatchId);
-    for (const creation of this.#creations) if (creation.watch === watch) creation.dropped = true;
     this.#call.send(cancelRequest(watch.streamWatchId));
     watch.stream = null;
     watch.live = false;
+    for (const creation of this.#creations) {
+      if (creation.watch !== watch || creation.dropped) continue;
+      creation.dropped = true;
+      this.#droppedCreates++;
+    }
+    if (this.#droppedCreates > this.#unansweredCreatesMax) {
+      this.#owner.onFault(this, "unansweredCreates", "it does not open watches");
+    }
   }
 
   /**
@@ -136,7 +162,9 @@ export class UpstreamStream implements WatchCallHandler {
   }
 
   readonly #askProgress = (): void => {
-    if (!this.ended) this.#call.send(PROGRESS_REQUEST);
+    if (this.ended) return;
+    this.#progressSurplus--;
+    this.#call.send(PROGRESS_REQUEST);
   };
 
   /** Lets the member wait with what it has to say. */
@@ -154,8 +182,19 @@ export class UpstreamStream implements WatchCallHandler {
   /** Ends the call. Its watches are carried by nothing. */
   close(): void {
     if (this.ended) return;
-    this.ended = true;
     this.#call.cancel();
+    this.#leaveWatches();
+  }
+
+  /** As `close`, and leaves the member if there is another. `limit`: the one that it has reached. */
+  reject(limit: MemberLimit | null, reason: string): void {
+    if (this.ended) return;
+    this.#leaveWatches();
+    this.#call.reject(limit, reason);
+  }
+
+  #leaveWatches(): void {
+    this.ended = true;
     for (const watch of this.watches.values()) watch.onStreamLost();
     this.watches.clear();
   }
@@ -163,6 +202,7 @@ export class UpstreamStream implements WatchCallHandler {
   // From the call.
 
   onResponse(bytes: Uint8Array, start: number, end: number): void {
+    if (this.ended) return;
     // The events of a watch are kept, and a chunk off the wire is much larger.
     const own = copyBytes(bytes, start, end);
     if (this.#paused) this.#heldCreditBytes += end - start;
@@ -170,7 +210,12 @@ export class UpstreamStream implements WatchCallHandler {
     try {
       this.#reader.read(own, 0, own.length);
     } catch (error) {
-      this.#owner.onMalformed(this, error as Error);
+      this.#owner.onFault(this, null, `a malformed WatchResponse: ${(error as Error).message}`);
+      return;
+    }
+    const problem = responseProblem(this.#reader);
+    if (problem !== "") {
+      this.#owner.onFault(this, null, problem);
       return;
     }
     this.answered = true;
@@ -228,11 +273,15 @@ export class UpstreamStream implements WatchCallHandler {
     const creation = this.#creations.shift();
     if (creation === undefined) return;
     this.#firstWatchOpen = true;
-    if (creation.dropped) return;
+    if (creation.dropped) {
+      this.#droppedCreates--;
+      return;
+    }
     const { watch, startRevision, requestsBefore } = creation;
     if (!response.canceled) {
       this.#progress.onCreated(watch, startRevision, response.header.revision, requestsBefore);
       watch.onCreated(response.header, startRevision, this.#owner.nowMs());
+      if (startRevision > response.header.revision + 1) this.#owner.onAhead(watch);
       if (this.#progressWanted) this.requestProgress(true);
       this.#progressWanted = false;
       return;
@@ -245,6 +294,10 @@ export class UpstreamStream implements WatchCallHandler {
   }
 
   #onProgressAnswer(header: AnswerHeader): void {
+    if (++this.#progressSurplus > PROGRESS_SURPLUS_MAX) {
+      this.#owner.onFault(this, null, "answers to progress requests that were never made");
+      return;
+    }
     if (!this.#firstWatchOpen && !this.progressUnordered) {
       this.#progress = new UnorderedAnswers(this.#owner);
       return;
@@ -256,5 +309,7 @@ export class UpstreamStream implements WatchCallHandler {
 }
 
 const PROGRESS_REQUEST = progressRequest();
+/** Answers to progress requests that were never made: each is held against every watch of the stream. */
+const PROGRESS_SURPLUS_MAX = 64;
 /** The id of answers that are about the stream. */
 const STREAM_WATCH_ID = -1;

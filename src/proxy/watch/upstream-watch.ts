@@ -6,10 +6,11 @@
  * dropped by revision. Revisions are kept whole: events of a cut message wait for the rest.
  */
 import { IntervalMap } from "../../base/interval-map.ts";
+import { type AnswerMemory, HeldAnswer } from "../../grpc/answer-memory.ts";
 import type { KeyRange } from "../../etcd/key-range.ts";
 import { keyOf, type AnswerHeader, type WatchResponseReader } from "../../etcd/watch-response.ts";
 import { Audience, viewOf } from "./audience.ts";
-import { EventBatch, runs } from "./event-batch.ts";
+import { EVENT_BYTES, EventBatch, runs } from "./event-batch.ts";
 import { EventRing } from "./event-ring.ts";
 import { EventsBody, type PickedEvent } from "./events-body.ts";
 import { hasRevisions, joined, type LooseEvents, within } from "./loose-events.ts";
@@ -21,12 +22,17 @@ export interface UpstreamWatchOwner {
   readonly messageBytesGoal: number;
   readonly fragmentBytesMax: number;
   readonly memberMessageRevisionsMax: number;
+  readonly revisionBytesMax: number;
+  /** Bounds what all watches hold together. */
+  readonly memory: AnswerMemory | undefined;
   /** How much each ring may hold at the moment, in bytes. */
   ringBytesMax(): number;
   /** Calls `watch.flush` at the end of this turn. */
   flushSoon(watch: UpstreamWatch): void;
   /** The member has opened it for the first time: `floorRevision` and `nextRevision` are known. */
   onOpened(watch: UpstreamWatch): void;
+  /** The events of one revision are too many to be kept until all have come: what carries the watch is to be given up. */
+  onRevisionTooLarge(watch: UpstreamWatch): void;
   /** `nextRevision` has grown. */
   onAdvanced(watch: UpstreamWatch): void;
   /** Its events before `compactRevision` are gone, some that it needs among them. */
@@ -63,12 +69,16 @@ export class UpstreamWatch {
   /** When it was opened first, and when it last told anything new, in milliseconds of the hub's clock. */
   openedAtMs = 0;
   advancedAtMs = 0;
+  /** When clients were last told of its progress by the member's interval. */
+  progressToldAtMs = Number.NEGATIVE_INFINITY;
   /** The last progress round that its stream has answered. */
   provenRound = 0;
   /** The newest revision that its member is said to have reached on it; `nextRevision` is what is proven. */
   saidRevision = 0;
   /** Times in a row that the member ended it and said nothing of why. */
   cancellations = 0;
+  /** Times in a row that a revision of it was too large to be kept until all of it had come. */
+  overlong = 0;
   /** It may be that its start is compacted: the member has not shown yet that it is not. */
   unproven = false;
   /** The last known revision is compacted: resume right behind it. */
@@ -81,6 +91,11 @@ export class UpstreamWatch {
   #flushing = false;
   /** Events of a message whose last revision goes on in the next one. */
   #cut: LooseEvents[] = [];
+  #cutBytes = 0;
+  /** A revision was too large: what still comes on this stream is passed over. */
+  #broken = false;
+  /** What it keeps. */
+  readonly #held: HeldAnswer;
   /** The last replay made: many come back at the same revision. Kept until the end of the turn. */
   #lastReplay: { audience: Audience; fromRevision: number; bodies: readonly EventsBody[] } | null = null;
   readonly #audiences = new IntervalMap<Audience[]>();
@@ -99,6 +114,7 @@ export class UpstreamWatch {
     this.prevKv = options.prevKv;
     this.catchUp = options.catchUp;
     this.#startRevision = options.startRevision;
+    this.#held = new HeldAnswer(owner.memory, () => this.#giveUp());
   }
 
   /** It has been opened: what it holds is known. */
@@ -169,7 +185,7 @@ export class UpstreamWatch {
 
   onCompacted(compactRevision: number): void {
     this.live = false;
-    this.#cut = [];
+    this.#forgetCut();
     this.#owner.onCompacted(this, compactRevision);
   }
 
@@ -177,7 +193,14 @@ export class UpstreamWatch {
   onStreamLost(): void {
     this.live = false;
     this.stream = null;
-    this.#cut = [];
+    this.#broken = false;
+    this.#forgetCut();
+  }
+
+  /** Nobody wants it any more. */
+  close(): void {
+    this.closed = true;
+    this.#count();
   }
 
   // Subscribers.
@@ -265,17 +288,23 @@ export class UpstreamWatch {
     for (const run of runs(batches, bytesGoal)) this.#deliver(run);
     this.admitFuture();
     this.#ring!.trim(this.#owner.ringBytesMax());
+    this.#count();
   }
 
   #take(header: AnswerHeader, part: LooseEvents, goesOn: boolean): void {
     const ring = this.#ring;
-    if (ring === null) return;
+    if (ring === null || this.#broken) return;
+    if (goesOn && this.#continues(part)) {
+      this.#keepCut(part);
+      return;
+    }
     const complete = !goesOn && this.#cut.length === 0 && this.#tellsAll(part);
     let parts = [...this.#cut, part];
-    this.#cut = [];
+    this.#forgetCut();
     if (goesOn) {
       const cutRevision = part.events.at(-1)?.revision ?? Number.NEGATIVE_INFINITY;
-      this.#cut = parts.map((each) => within(each, (revision) => revision === cutRevision));
+      // Events come in the order of their revisions: what is cut is in this part alone.
+      this.#keepCut(within(part, (revision) => revision === cutRevision));
       parts = parts.map((each) => within(each, (revision) => revision !== cutRevision));
     }
     const { nextRevision } = ring;
@@ -289,6 +318,50 @@ export class UpstreamWatch {
     this.#pending.push(batch);
     this.#flushSoon();
     this.#owner.onAdvanced(this);
+    this.#count();
+  }
+
+  /** Whether a part that goes on has nothing but events of the revision that is cut already. */
+  #continues({ events }: LooseEvents): boolean {
+    const revision = this.#cut[0]?.events[0]?.revision;
+    // In order, so that the first and the last tell of all.
+    return revision !== undefined && events[0]?.revision === revision && events.at(-1)?.revision === revision;
+  }
+
+  #keepCut(part: LooseEvents): void {
+    this.#cut.push(part);
+    this.#cutBytes += part.bytes.length + part.events.length * EVENT_BYTES + PART_BYTES;
+    if (this.#cutBytes > this.#owner.revisionBytesMax) this.#breakOff();
+    else this.#count();
+  }
+
+  #forgetCut(): void {
+    if (this.#cut.length === 0) return;
+    this.#cut = [];
+    this.#cutBytes = 0;
+    this.#count();
+  }
+
+  /** Nothing of the revision that is cut is told, nor of what follows it here. */
+  #breakOff(): void {
+    this.#broken = true;
+    this.#forgetCut();
+    this.#owner.onRevisionTooLarge(this);
+  }
+
+  /** Memory is needed, and this watch holds most of it. */
+  #giveUp(): void {
+    const ring = this.#ring;
+    if (ring === null || this.#cutBytes > ring.heldBytes) {
+      this.#breakOff();
+    } else {
+      ring.clear();
+      this.#count();
+    }
+  }
+
+  #count(): void {
+    this.#held.holds(this.closed ? 0 : (this.#ring?.heldBytes ?? 0) + this.#cutBytes);
   }
 
   /** Whether a whole message has all up to its header's revision: one with as many revisions as it may has not. */
@@ -300,6 +373,7 @@ export class UpstreamWatch {
   #onSignOfLife(): void {
     this.unproven = false;
     this.cancellations = 0;
+    this.overlong = 0;
   }
 
   #flushSoon(): void {
@@ -424,6 +498,8 @@ export class UpstreamWatch {
   }
 }
 
+/** What a part of a cut message costs besides its bytes and events, about. */
+const PART_BYTES = 256;
 /** Messages of a member within one turn that are told as they came. */
 const TOLD_APART_MAX = 8;
 

@@ -5,6 +5,7 @@
  * is told once, by `onEnd` or `onFailed`; trying again is the hub's business.
  */
 import type { KeyRange } from "../../etcd/key-range.ts";
+import type { MemberLimit } from "../../grpc/channel.ts";
 import type { Status } from "../../grpc/status.ts";
 
 /** A Watch call to a member. */
@@ -15,6 +16,11 @@ export interface WatchCall {
   consume(bytes: number): void;
   /** Gives the call up; the handler hears no more. */
   cancel(): void;
+  /**
+   * The member does what no etcd does, such as reaching a `limit`: gives the call up, and the member if there is
+   * another. The handler hears no more.
+   */
+  reject(limit: MemberLimit | null, reason: string): void;
 }
 
 export interface WatchCallHandler {
@@ -43,4 +49,11 @@ export interface WatchCalls {
    * `range` (null: any key will do) and that `revision` (0: none) is not compacted.
    */
   readRevision(token: string, range: KeyRange | null, revision: number, handler: RevisionReadHandler): void;
+  /**
+   * Reads the revision of the cluster, not below any that a member has told before, in the name of `token`, which may
+   * read `range`.
+   */
+  readLatest(token: string, range: KeyRange, handler: RevisionReadHandler): void;
+  /** The member in use has reached a limit. */
+  tellOfLimit(limit: MemberLimit, reason: string): void;
 }

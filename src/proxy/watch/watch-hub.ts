@@ -12,6 +12,7 @@ import type { Clock } from "../../base/clock.ts";
 import { saysRefused } from "../../etcd/auth-refusal.ts";
 import type { KeyRange } from "../../etcd/key-range.ts";
 import type { AnswerHeader, WatchEvent } from "../../etcd/watch-response.ts";
+import type { AnswerMemory } from "../../grpc/answer-memory.ts";
 import type { ServerCall } from "../../grpc/server-call.ts";
 import type { BufferBudget } from "../../http2/buffer-budget.ts";
 import type { OwnIdentity } from "../auth/own-identity.ts";
@@ -41,6 +42,8 @@ export interface WatchHubOptions {
   readonly limits?: Partial<WatchLimits>;
   /** Bounds what waits for clients, together with whoever shares it. */
   readonly budget?: BufferBudget;
+  /** Bounds what is kept of members' answers. */
+  readonly memory?: AnswerMemory;
   /** From 0 up to but not including 1. */
   readonly random?: () => number;
   /** Is told what members say of keys, before any client is. */
@@ -63,6 +66,8 @@ export interface KeyEventListener {
 const LINGER_MS = 1000;
 /** How often the shared watches' progress is asked for, so that they can be resumed from near the present. */
 const BOOKMARK_MS = 5_000;
+/** A member's interval of progress notifications is this long at least (etcd's own bound is 100 ms). */
+const PROGRESS_INTERVAL_MIN_MS = 50;
 /** etcd's default interval of progress notifications, in bookmarks. */
 const BOOKMARKS_PER_NOTIFICATION = 120;
 const REQUEST_BYTES_MAX = 1536 * 1024;
@@ -73,6 +78,7 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
   readonly limits: WatchLimits;
   readonly requestBytesMax: number;
   readonly held: HeldBodies;
+  readonly memory: AnswerMemory | undefined;
   lastHeader: AnswerHeader | null = null;
   readonly #stats = new WatchStats();
   readonly #clock: Clock;
@@ -90,6 +96,8 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
   readonly #own: OwnIdentity | null;
   /** Client streams with a create that waits for its main watch to open. */
   readonly #waitingForMain = new Set<ClientStream>();
+  /** `lastHeader` is of a connection that was left: what a member says now counts more. */
+  #headerOfOtherMember = false;
   #waking = false;
   #flushing: UpstreamWatch[] = [];
   #tidyPlanned = false;
@@ -101,6 +109,7 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
     const random = options.random ?? Math.random;
     this.limits = { ...WATCH_LIMITS, ...options.limits };
     this.requestBytesMax = options.requestBytesMax ?? REQUEST_BYTES_MAX;
+    this.memory = options.memory;
     this.held = new HeldBodies(options.budget, this);
     this.#clock = clock;
     this.#events = options.events;
@@ -108,7 +117,8 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
     const backoff = (): Backoff => new Backoff({ firstMs: 50, limitMs: 2000, random });
     this.#probes = new RevisionProbes(calls, clock, () => this.lastHeader);
     this.#shared = new SharedWatches(clock, this.#demand, this, this);
-    this.#carriers = new Carriers({ calls, clock, backoff: backoff(), own: this.#own, owner: this });
+    const { limits } = this;
+    this.#carriers = new Carriers({ calls, clock, limits, backoff: backoff(), own: this.#own, owner: this });
     this.#shared.useCarriers(this.#carriers);
     this.#catchUps = new CatchUps({
       limits: this.limits,
@@ -142,6 +152,11 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
     this.#carriers.clientCame(stream.token);
     if (stream.requiresLeader) this.#leader.add(stream);
     if (this.#cancelBookmark === null) this.#planBookmark();
+  }
+
+  /** The channel has come to use another connection. */
+  onConnected(): void {
+    this.#headerOfOtherMember = true;
   }
 
   /** Ends all calls to members. Client streams are their owner's business. */
@@ -237,6 +252,10 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
     return this.limits.fragmentBytesMax;
   }
 
+  get revisionBytesMax(): number {
+    return this.limits.revisionBytesMax;
+  }
+
   ringBytesMax(): number {
     const { ringBytesMax, ringsBytesMax } = this.limits;
     return Math.min(ringBytesMax, ringsBytesMax / Math.max(1, this.#shared.size + this.#catchUps.size));
@@ -265,6 +284,11 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
     this.#shared.settleSoon();
   }
 
+  onRevisionTooLarge(watch: UpstreamWatch): void {
+    // Whoever needs memory is half-way through something of his own.
+    this.#clock.endOfTurn(() => this.#carriers.onRevisionTooLarge(watch));
+  }
+
   onCompacted(watch: UpstreamWatch, compactRevision: number): void {
     this.#events?.onCompacted(compactRevision);
     if (watch.catchUp) this.#catchUps.onCompacted(watch, compactRevision);
@@ -287,7 +311,9 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
   }
 
   onProgressInterval(watch: UpstreamWatch, header: AnswerHeader): void {
-    if (watch.catchUp) return;
+    const nowMs = this.#clock.nowMs();
+    if (watch.catchUp || nowMs - watch.progressToldAtMs < PROGRESS_INTERVAL_MIN_MS) return;
+    watch.progressToldAtMs = nowMs;
     for (const audience of watch.audiences()) {
       if (audience.options.progressNotify && audience.quiet) {
         for (const subscriber of audience.subscribers()) {
@@ -363,6 +389,12 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
     return watch.catchUp ? this.#catchUps.tokensFor(watch) : this.#demand.tokensOf(watch.range);
   }
 
+  onUnreal(watches: readonly UpstreamWatch[], toldRevision: number, latestRevision: number): void {
+    const reason = `etcdproxy: a member told of revision ${toldRevision}, which the cluster at ${latestRevision} has not come to`;
+    for (const stream of this.#streams) stream.onUnreal(toldRevision, latestRevision, reason);
+    for (const watch of watches) if (!watch.catchUp) this.#shared.onUnreal(watch);
+  }
+
   onRefused(watch: UpstreamWatch, reason: string): void {
     if (watch.catchUp) this.#catchUps.onRefused(watch, reason);
     else this.#shared.onRefused(watch, reason);
@@ -379,7 +411,10 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
   }
 
   onHeader(header: AnswerHeader): void {
-    if (header.revision >= (this.lastHeader?.revision ?? 0)) this.lastHeader = header;
+    const older = header.revision < (this.lastHeader?.revision ?? 0);
+    if (older && !this.#headerOfOtherMember) return;
+    this.lastHeader = header;
+    this.#headerOfOtherMember = false;
   }
 
   onProgress(stream: UpstreamStream, progress: ProvenProgress): void {

@@ -1,6 +1,8 @@
 /**
  * What the watch hub may spend: each bound with the load or the client it is for.
  */
+import type { RateLimit } from "../../base/token-bucket.ts";
+
 export interface WatchLimits {
   /** What waits for one client stream, in bytes of distinct answers, before its watches lag: a client that reads slowly. */
   readonly queueBytesMax: number;
@@ -16,6 +18,15 @@ export interface WatchLimits {
   readonly requestBytesMax: number;
   /** Events of several revisions are told in one message up to this size, in bytes; one revision is never divided. */
   readonly messageBytesGoal: number;
+  /**
+   * What the events of one revision may take, in bytes, while not all of them have come: a member whose fragments never
+   * end. Beyond it the member is left, and a watch that this happens to again and again is cancelled.
+   */
+  readonly revisionBytesMax: number;
+  /** Watches that were asked for, are not wanted any more and have no answer yet, on one stream: a member that is silent. */
+  readonly unansweredCreatesMax: number;
+  /** Ends of watches and streams by members, after which they are opened anew at once: a member that ends them all. */
+  readonly endings: RateLimit;
   /** Above this size, in bytes, a message is divided for those who asked for fragments. */
   readonly fragmentBytesMax: number;
   /** Revisions that a member tells in one message at most (etcd's `watchBatchMaxRevs`): one with fewer tells all. */
@@ -30,6 +41,9 @@ export const WATCH_LIMITS: WatchLimits = {
   catchUpWindowRevisions: 10_000,
   requestBytesMax: 128 * 1024,
   messageBytesGoal: 64 * 1024,
+  revisionBytesMax: 128 * 1024 * 1024,
+  unansweredCreatesMax: 16_384,
+  endings: { burst: 1000, perSecond: 50 },
   fragmentBytesMax: 1536 * 1024,
   memberMessageRevisionsMax: 1000,
 };

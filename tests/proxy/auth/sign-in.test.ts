@@ -9,6 +9,7 @@ import {
   AuthenticateResponseSchema,
 } from "../../../src/gen/etcdserverpb/auth_pb.ts";
 import { connectTransport } from "../../../src/grpc/connect-transport.ts";
+import { SMALL_ANSWERS } from "../../../src/grpc/in-process-call.ts";
 import { Code, RESPONSE_HEAD, type Status, statusTrailers } from "../../../src/grpc/status.ts";
 import { signInOf } from "../../../src/proxy/auth/sign-in.ts";
 import { SignInLog } from "../../../src/proxy/auth/sign-in-log.ts";
@@ -40,7 +41,7 @@ async function ask(answer: (call: StandInCall) => void): Promise<Outcome> {
   using forwarding = new Forwarding([member]);
   const transport = connectTransport((call) => {
     new SingleRequestForward(call, forwarding.channel, LIMITS, true);
-  });
+  }, SMALL_ANSWERS);
   const user = { name: "proxy", passwordFile: folder.file("password") };
   const signIn = signInOf(user, createClient(Auth, transport));
   const told = await new Promise<string>((resolve) => {

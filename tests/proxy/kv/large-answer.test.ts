@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from "bun:test";
 import { Code, RESPONSE_HEAD, statusTrailers } from "../../../src/grpc/status.ts";
 import { BufferBudget } from "../../../src/http2/buffer-budget.ts";
 import type { Answer } from "../../../src/proxy/kv/answer.ts";
-import { AnswerMemory } from "../../../src/proxy/kv/answer-memory.ts";
+import { AnswerMemory } from "../../../src/grpc/answer-memory.ts";
 import { LargeAnswer, type LargeAnswerTaker } from "../../../src/proxy/kv/large-answer.ts";
 import { framed } from "../../grpc/stand-in-member.ts";
 import { ReadClient } from "./read-client.ts";

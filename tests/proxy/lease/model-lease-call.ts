@@ -97,6 +97,10 @@ export class ModelLeaseCall implements LeaseCall {
     this.cancelled = true;
   }
 
+  reject(): void {
+    this.cancel();
+  }
+
   // What happens to it.
 
   reach(): void {

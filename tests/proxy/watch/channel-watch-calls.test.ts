@@ -131,7 +131,7 @@ describe("a Watch call", () => {
     at.sendBytes(Uint8Array.of(1, 0, 0, 0, 1, 0));
     expect(await heard.end).toEqual({
       code: Code.INTERNAL,
-      message: `etcdproxy: ${member.endpoint.name}: an answer of Watch is compressed or too large`,
+      message: `etcdproxy: ${member.endpoint.name}: an answer of Watch is compressed`,
     });
     await waitFor("the member to hear of it", () => at.reset !== undefined);
   });

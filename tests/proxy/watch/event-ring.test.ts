@@ -36,6 +36,15 @@ describe("a ring of events", () => {
     expect(ring.nextRevision).toBe(21);
   });
 
+  test("that is cleared holds nothing, and goes on where it was", () => {
+    const ring = ringOf(1, batch([2, 3]), batch([4], 6));
+    ring.clear();
+    expect([ring.heldBytes, ring.floorRevision, ring.nextRevision, ring.from(1)]).toEqual([0, 7, 7, []]);
+    const next = batch([8]);
+    ring.push(next);
+    expect(ring.from(7)).toEqual([next]);
+  });
+
   test("has all batches with anything from a revision on, in order", () => {
     const [first, second, third] = [batch([2, 3]), batch([4], 6), batch([9, 11])];
     const ring = ringOf(1, first, second, third);

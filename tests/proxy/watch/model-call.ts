@@ -73,6 +73,12 @@ export class ModelCall implements WatchCall {
     this.stream?.close();
   }
 
+  /** A model does what etcd does. */
+  reject(_limit: string | null, reason: string): void {
+    this.violations.push(`rejected: ${reason}`);
+    this.cancel();
+  }
+
   /** New calls go to another member. */
   supersede(): void {
     if (!this.over) this.#handler.onSuperseded();

@@ -62,6 +62,8 @@ interface PendingRead {
   readonly revision: number;
   readonly member: ModelMember;
   readonly handler: RevisionReadHandler;
+  /** Of the cluster, not of the member. */
+  readonly latest?: boolean;
 }
 
 const ANY_KEY: KeyRange = { key: "\0", end: "\0\0" };
@@ -163,6 +165,11 @@ export class ModelEtcd implements WatchCalls {
     return call;
   }
 
+  /** A model does what etcd does. */
+  tellOfLimit(limit: string, reason: string): void {
+    this.violations.push(`${limit}: ${reason}`);
+  }
+
   readRevision(
     token: string,
     range: ProxyKeyRange | null,
@@ -171,6 +178,12 @@ export class ModelEtcd implements WatchCalls {
   ): void {
     const asked = range === null ? ANY_KEY : { key: range.start, end: range.end ?? undefined };
     this.#reads.push({ token, range: asked, revision, handler, member: this.member });
+  }
+
+  /** The leader's revision, whichever member is asked. */
+  readLatest(token: string, range: ProxyKeyRange, handler: RevisionReadHandler): void {
+    const asked = { key: range.start, end: range.end ?? undefined };
+    this.#reads.push({ token, range: asked, revision: 0, handler, member: this.member, latest: true });
   }
 
   /** Auth is on. */
@@ -278,10 +291,11 @@ export class ModelEtcd implements WatchCalls {
     call.end(NO_LEADER);
   }
 
-  #answerRead(at: number, { token, range, revision, handler, member }: PendingRead): void {
+  #answerRead(at: number, { token, range, revision, handler, member, latest }: PendingRead): void {
     this.#reads.splice(at, 1);
     const refused = REFUSED_READS[this.refusal(token, range) ?? ""];
-    if (!this.reachable || refused !== undefined) this.failedReads++;
+    if (latest === true && this.reachable && refused === undefined) member.apply(Number.POSITIVE_INFINITY);
+    else if (latest !== true && (!this.reachable || refused !== undefined)) this.failedReads++;
     if (!this.reachable) {
       handler.onFailed(UNREACHABLE);
     } else if (refused !== undefined) {

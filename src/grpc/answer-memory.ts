@@ -1,10 +1,11 @@
 /**
- * How much memory answers take that are being gathered, or wait for callers who do not read them.
+ * How much memory answers of members take: those that are being gathered, that wait for callers who do not read them, or
+ * that are kept for who comes late.
  *
  * A holder of the process's buffer budget: when that is exceeded, whoever holds most gives it up. An answer that
  * several callers wait to read counts once.
  */
-import type { BufferBudget, BufferHolder } from "../../http2/buffer-budget.ts";
+import type { BufferBudget, BufferHolder } from "../http2/buffer-budget.ts";
 
 /** Something that holds an answer, or a part of one. */
 export interface AnswerHolder {
@@ -37,5 +38,30 @@ export class AnswerMemory implements BufferHolder {
       if (largest === null || holder.heldBytes > largest.heldBytes) largest = holder;
     }
     largest?.giveUp();
+  }
+}
+
+/** A part of an answer whose size changes, and what to do when its memory is needed. */
+export class HeldAnswer implements AnswerHolder {
+  heldBytes = 0;
+  readonly #memory: AnswerMemory | undefined;
+  readonly #onGiveUp: () => void;
+
+  /** Nothing is counted without a `memory`. `onGiveUp` gives it up, and says so by `holds`. */
+  constructor(memory: AnswerMemory | undefined, onGiveUp: () => void) {
+    this.#memory = memory;
+    this.#onGiveUp = onGiveUp;
+  }
+
+  /** It takes `bytes` bytes now. It may be given up before this returns. */
+  holds(bytes: number): void {
+    const change = bytes - this.heldBytes;
+    if (change === 0) return;
+    this.heldBytes = bytes;
+    this.#memory?.changed(this, change);
+  }
+
+  giveUp(): void {
+    this.#onGiveUp();
   }
 }
