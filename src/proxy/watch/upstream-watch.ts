@@ -5,11 +5,11 @@
  * audiences. It outlives the stream: carried anew, it goes on from `nextRevision`, and what comes twice is
  * dropped by revision. Revisions are kept whole: events of a cut message wait for the rest.
  */
-import { IntervalMap } from "../../base/interval-map.ts";
 import { type AnswerMemory, HeldAnswer } from "../../grpc/answer-memory.ts";
 import type { KeyRange } from "../../etcd/key-range.ts";
 import { keyOf, type AnswerHeader, type WatchResponseReader } from "../../etcd/watch-response.ts";
-import { Audience, viewOf } from "./audience.ts";
+import type { Audience } from "./audience.ts";
+import { Audiences } from "./audiences.ts";
 import { EVENT_BYTES, EventBatch, runs } from "./event-batch.ts";
 import { EventRing } from "./event-ring.ts";
 import { EventsBody, type PickedEvent } from "./events-body.ts";
@@ -98,10 +98,7 @@ export class UpstreamWatch {
   readonly #held: HeldAnswer;
   /** The last replay made: many come back at the same revision. Kept until the end of the turn. */
   #lastReplay: { audience: Audience; fromRevision: number; bodies: readonly EventsBody[] } | null = null;
-  readonly #audiences = new IntervalMap<Audience[]>();
-  /** Audiences that see the whole range. */
-  #whole: readonly Audience[] = [];
-  #audienceCount = 0;
+  readonly #audiences: Audiences;
 
   /** `startRevision` 0: from now. */
   constructor(
@@ -111,6 +108,7 @@ export class UpstreamWatch {
   ) {
     this.#owner = owner;
     this.range = range;
+    this.#audiences = new Audiences(range);
     this.prevKv = options.prevKv;
     this.catchUp = options.catchUp;
     this.#startRevision = options.startRevision;
@@ -143,7 +141,7 @@ export class UpstreamWatch {
 
   /** Nobody is here. */
   get empty(): boolean {
-    return this.#audienceCount === 0 && this.future.size === 0;
+    return this.#audiences.size === 0 && this.future.size === 0;
   }
 
   // From the stream.
@@ -219,9 +217,9 @@ export class UpstreamWatch {
       this.#owner.onUnproven(subscriber);
       return true;
     }
-    const audience = this.#audienceFor(subscriber);
+    const audience = this.#audiences.of(subscriber);
     if (subscriber.nextRevision < ring.nextRevision && !this.#replay(subscriber, audience)) {
-      this.#dropIfEmpty(audience);
+      this.#audiences.dropIfEmpty(audience);
       return false;
     }
     subscriber.state = "live";
@@ -260,7 +258,7 @@ export class UpstreamWatch {
     const audience = subscriber.seat?.audience;
     if (audience === undefined) return;
     audience.remove(subscriber);
-    this.#dropIfEmpty(audience);
+    this.#audiences.dropIfEmpty(audience);
   }
 
   /** Everyone who is here. */
@@ -270,8 +268,8 @@ export class UpstreamWatch {
     return all;
   }
 
-  *audiences(): Generator<Audience> {
-    for (const { value } of this.#audiences) yield* value;
+  audiences(): Iterable<Audience> {
+    return this.#audiences;
   }
 
   // Delivery.
@@ -383,30 +381,10 @@ export class UpstreamWatch {
   }
 
   #deliver(batches: readonly EventBatch[]): void {
-    const touched: Audience[] = [];
-    for (const audience of this.#whole) {
-      pickAll(audience, batches);
-      if (audience.picked.length > 0) touched.push(audience);
-    }
-    if (this.#audienceCount > this.#whole.length) this.#pickByKey(batches, touched);
-    for (const audience of touched) {
+    for (const audience of this.#audiences.pick(batches)) {
       const { picked } = audience;
       audience.picked = [];
       this.#hand(audience, EventsBody.of(batches, picked, audience.options.prevKv));
-    }
-  }
-
-  #pickByKey(batches: readonly EventBatch[], touched: Audience[]): void {
-    for (const { bytes, events } of batches) {
-      for (const event of events) {
-        const picked = { bytes, event };
-        this.#audiences.forEachContaining(keyOf(bytes, event), (audiences) => {
-          for (const audience of audiences) {
-            if (this.#whole.includes(audience) || !audience.wants(event.isDelete)) continue;
-            if (audience.picked.push(picked) === 1) touched.push(audience);
-          }
-        });
-      }
     }
   }
 
@@ -471,45 +449,12 @@ export class UpstreamWatch {
       else if (!this.join(subscriber)) this.#owner.onFull(subscriber, subscriber.nextRevision);
     }
   }
-
-  #audienceFor({ range, options }: Subscriber): Audience {
-    let audiences = this.#audiences.get(range.start, range.end);
-    if (audiences === undefined) this.#audiences.set(range.start, range.end, (audiences = []));
-    const view = viewOf(options);
-    const known = audiences.find((audience) => viewOf(audience.options) === view);
-    if (known !== undefined) return known;
-    const audience = new Audience(range, options);
-    audiences.push(audience);
-    this.#audienceCount++;
-    if (range.equals(this.range)) this.#whole = audiences.slice();
-    return audience;
-  }
-
-  #dropIfEmpty(audience: Audience): void {
-    if (audience.size > 0) return;
-    const { start, end } = audience.range;
-    const audiences = this.#audiences.get(start, end);
-    const at = audiences?.indexOf(audience) ?? -1;
-    if (audiences === undefined || at < 0) return;
-    audiences.splice(at, 1);
-    this.#audienceCount--;
-    if (audiences.length === 0) this.#audiences.delete(start, end);
-    if (audience.range.equals(this.range)) this.#whole = audiences.slice();
-  }
 }
 
 /** What a part of a cut message costs besides its bytes and events, about. */
 const PART_BYTES = 256;
 /** Messages of a member within one turn that are told as they came. */
 const TOLD_APART_MAX = 8;
-
-function pickAll(audience: Audience, batches: readonly EventBatch[]): void {
-  for (const { bytes, events } of batches) {
-    for (const event of events) {
-      if (audience.wants(event.isDelete)) audience.picked.push({ bytes, event });
-    }
-  }
-}
 
 /** What an audience sees of some batches from a revision on. */
 function pick(audience: Audience, batches: readonly EventBatch[], fromRevision: number): PickedEvent[] {
