@@ -110,7 +110,7 @@ describe("the README's flags", () => {
   });
 });
 
-describe.each(["README.md", "CHANGELOG.md", "src/README.md"])("%s", (path) => {
+describe.each(["README.md", "CHANGELOG.md", "SECURITY.md", "src/README.md"])("%s", (path) => {
   test("links only to files that exist", async () => {
     const links = (await ReadmeFile.read(path)).links().filter((link) => !/^(https?:|#)/.test(link));
     const missing = links.filter(

@@ -6,7 +6,7 @@
  */
 import { EndpointError, parseEndpoints, withScheme } from "../endpoints/endpoint.ts";
 import { ListenError } from "../net/listen.ts";
-import type { PagesListener } from "../proxy/grpc-proxy.ts";
+import type { PagesListener } from "../proxy/port/listeners.ts";
 import type { CacheBounds } from "../proxy/kv/kv-hub.ts";
 import type { Logger } from "../observe/log.ts";
 import { formatAddress } from "../net/address.ts";

@@ -1,0 +1,111 @@
+/**
+ * The proxy's listeners: one for clients, and one for pages only where that is asked for.
+ */
+import { type Endpoint, EndpointError } from "../../endpoints/endpoint.ts";
+import { findOwnEndpoint, listenersCollide } from "../../endpoints/own-address.ts";
+import { type Address, formatAddress } from "../../net/address.ts";
+import { connectionsWithinFileLimit } from "../../net/file-limit.ts";
+import { ListenError } from "../../net/listen.ts";
+import { createResolver } from "../../net/resolver.ts";
+import type { ServedTls } from "../../tls/served-tls.ts";
+import { NO_CALLS } from "./call-routes.ts";
+import type { Downstreams } from "./http2-downstream.ts";
+import { Port } from "./port.ts";
+
+/** A further listener, for pages only. */
+export interface PagesListener {
+  readonly address: Address;
+  /** Without it the pages are in plain text. */
+  readonly tls: ServedTls | undefined;
+}
+
+export interface ListenersOptions {
+  readonly listenAddress: Address;
+  /** Without it clients speak plain text. */
+  readonly clientTls?: ServedTls | undefined;
+  /** Connections of clients; the limit of open files may allow fewer. */
+  readonly connectionsMax: number;
+  /** Where the pages are served too, and nothing else; null: only on `listenAddress`. */
+  readonly metrics: PagesListener | null;
+}
+
+/** Those who read pages are few, and read them in turn. */
+const PAGES_CONNECTIONS_MAX = 64;
+const PAGES_STREAMS_MAX = 16;
+
+/** @throws EndpointError, ListenError when listeners and endpoints would get in each other's way */
+export async function checkAddresses(
+  { listenAddress, metrics }: Pick<ListenersOptions, "listenAddress" | "metrics">,
+  endpoints: readonly Endpoint[],
+): Promise<void> {
+  await refuseOwnAddress(endpoints, "--listen-addr", listenAddress);
+  if (metrics === null) return;
+  await refuseOwnAddress(endpoints, "--metrics-addr", metrics.address);
+  await refuseCollision(metrics.address, listenAddress);
+}
+
+export class Listeners {
+  readonly clients: Port;
+  readonly pages: Port | null;
+
+  /** Listens. @throws ListenError, and then nothing listens */
+  constructor(options: ListenersOptions, shared: Downstreams) {
+    const { listenAddress, clientTls, metrics } = options;
+    const filesForPages = metrics === null ? 0 : PAGES_CONNECTIONS_MAX;
+    this.clients = new Port({
+      address: listenAddress,
+      flag: "--listen-addr",
+      connectionsMax: Math.min(options.connectionsMax, connectionsWithinFileLimit(1, filesForPages)),
+      tls: clientTls,
+      shared,
+    });
+    try {
+      this.pages = metrics === null ? null : openPages(metrics, shared);
+    } catch (error) {
+      this.clients.close();
+      throw error;
+    }
+  }
+
+  /** Each under its name in the metrics. */
+  *[Symbol.iterator](): Iterator<readonly [string, Port]> {
+    yield ["clients", this.clients];
+    if (this.pages !== null) yield ["metrics", this.pages];
+  }
+}
+
+/** A port with the pages of `shared` and without its calls. @throws ListenError */
+function openPages({ address, tls }: PagesListener, shared: Downstreams): Port {
+  const settings = { ...shared.http2.settings, concurrentStreamsMax: PAGES_STREAMS_MAX };
+  return new Port({
+    address,
+    flag: "--metrics-addr",
+    connectionsMax: PAGES_CONNECTIONS_MAX,
+    tls,
+    shared: { ...shared, router: NO_CALLS, http2: { ...shared.http2, settings } },
+  });
+}
+
+/** A proxy in front of itself would forward each call for ever. */
+async function refuseOwnAddress(
+  endpoints: readonly Endpoint[],
+  flag: string,
+  listening: Address,
+): Promise<void> {
+  const own = await findOwnEndpoint(endpoints, listening, createResolver());
+  if (own === undefined) return;
+  throw new EndpointError(
+    `--endpoints ${own.name} should not resolve to the proxy's own ${flag} ${formatAddress(listening)}: ` +
+      `name the etcd members instead, or choose another ${flag}`,
+  );
+}
+
+async function refuseCollision(metrics: Address, listening: Address): Promise<void> {
+  if (!(await listenersCollide(listening, metrics, createResolver()))) return;
+  throw new ListenError(
+    `--metrics-addr ${formatAddress(metrics)} has the port of --listen-addr ${formatAddress(listening)}: ` +
+      "choose another port, or leave the flag out: the pages are on --listen-addr too",
+    "",
+    undefined,
+  );
+}
