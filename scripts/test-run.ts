@@ -36,6 +36,8 @@ const checks: readonly (readonly [name: string, command: readonly string[]])[] =
 
 /** Groups that need processes and time come last, in this order; the others before them, by name. */
 const lateGroups = ["harness", "smoke", "e2e", "fuzz", "faults"];
+/** Groups so large that each folder in them is a step of its own. */
+const dividedGroups = new Set(["e2e"]);
 /** What is run again with each other etcd. */
 const groupsForOtherEtcds = { quick: ["smoke"], all: ["smoke", "e2e"] };
 
@@ -99,20 +101,35 @@ function runCheck(name: string, command: readonly string[]): Promise<Tally> {
   });
 }
 
+function holdsTests(folder: string): boolean {
+  return [...new Bun.Glob("**/*.test.ts").scanSync(folder)].length > 0;
+}
+
+/** The folders in `folder` that hold tests, as paths from tests/. */
+function foldersWithTests(folder: string): string[] {
+  return readdirSync(join("tests", folder), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && holdsTests(join("tests", folder, entry.name)))
+    .map((entry) => join(folder, entry.name))
+    .sort();
+}
+
 /** The folders under tests/ that hold tests, and "tests" for the files that lie in tests/ itself. */
 function testGroups(): string[] {
-  const holdsTests = (folder: string): boolean =>
-    [...new Bun.Glob("**/*.test.ts").scanSync(folder)].length > 0;
-  const folders = readdirSync("tests", { withFileTypes: true })
-    .filter((entry) => entry.isDirectory() && holdsTests(join("tests", entry.name)))
-    .map((entry) => entry.name)
-    .sort((left, right) => lateGroups.indexOf(left) - lateGroups.indexOf(right) || left.localeCompare(right));
-  return ["tests", ...folders];
+  const folders = foldersWithTests(".").sort(
+    (left, right) => lateGroups.indexOf(left) - lateGroups.indexOf(right) || left.localeCompare(right),
+  );
+  return ["tests", ...folders.flatMap((folder) => (dividedGroups.has(folder) ? divided(folder) : [folder]))];
+}
+
+/** The group of the files that lie in the folder itself, and one for each folder in it. */
+function divided(folder: string): string[] {
+  return [folder, ...foldersWithTests(folder)];
 }
 
 function filesOf(group: string): string[] {
-  if (group !== "tests") return [`./tests/${group}/`];
-  return [...new Bun.Glob("*.test.ts").scanSync("tests")].sort().map((file) => `./tests/${file}`);
+  const folder = group === "tests" ? "tests" : `tests/${group}`;
+  if (group !== "tests" && !dividedGroups.has(group)) return [`./${folder}/`];
+  return [...new Bun.Glob("*.test.ts").scanSync(folder)].sort().map((file) => `./${folder}/${file}`);
 }
 
 function runGroup(
@@ -159,7 +176,7 @@ async function runWithEtcd(version: string, scope: Scope): Promise<Tally> {
   });
   if (folder === "") return tally;
   const groups = quick ? groupsForOtherEtcds.quick : groupsForOtherEtcds.all;
-  for (const group of testGroups().filter((candidate) => groups.includes(candidate))) {
+  for (const group of testGroups().filter((candidate) => groups.includes(candidate.split("/", 1)[0]!))) {
     const name = `${group}, etcd ${version}`;
     tally = sum(tally, await runGroup(name, group, { ETCDPROXY_TEST_ETCD_DIR: folder }));
   }
