@@ -9,7 +9,7 @@ import type { Http2LimitName, Http2Limits } from "./limits.ts";
 
 export abstract class ConnectionBuffers implements BufferHolder {
   readonly limits: Http2Limits;
-  /** DATA bytes queued or unconsumed over all streams, output the peer leaves unread, and what is not whole. */
+  /** DATA bytes queued or unconsumed over all streams, and output the peer leaves unread. */
   heldBytes = 0;
   /** What the streams' owners keep on their behalf, such as requests that may have to be sent again. */
   retainedBytes = 0;
@@ -46,17 +46,20 @@ export abstract class ConnectionBuffers implements BufferHolder {
     this.heldBytesChanged(change);
   }
 
-  /** Frames and header blocks that are not whole take `bytes` bytes. */
+  /**
+   * Frames and header blocks that are not whole take `bytes` bytes: for the process's bound only. One connection's are
+   * bounded by the sizes of a frame and a block, and what is given up shall not depend on how the bytes were cut.
+   */
   protected unfinishedBytesChanged(bytes: number): void {
     if (bytes === this.#unfinishedBytes) return;
     const change = bytes - this.#unfinishedBytes;
     this.#unfinishedBytes = bytes;
-    this.heldBytesChanged(change);
+    this.#budget?.changed(change);
   }
 
   /** What counts for the process's bound. */
   get budgetedBytes(): number {
-    return this.heldBytes + this.retainedBytes;
+    return this.heldBytes + this.retainedBytes + this.#unfinishedBytes;
   }
 
   /** The process holds too much, and this connection most of it. */
@@ -66,6 +69,8 @@ export abstract class ConnectionBuffers implements BufferHolder {
 
   /** The connection is over and holds nothing. */
   protected leaveBudget(): void {
+    this.#unreadBytes = 0;
+    this.unfinishedBytesChanged(0);
     this.heldBytesChanged(-this.heldBytes);
     this.retainedBytesChanged(-this.retainedBytes);
     this.#budget?.leave(this);
