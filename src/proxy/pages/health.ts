@@ -22,7 +22,7 @@ export async function healthPage(client: Client<typeof KV>, own: OwnIdentity | n
   const deadlineMs = performance.now() + HEALTH_TIMEOUT_MS;
   const read = async (token: string): Promise<ConnectError | null> => {
     const headers: Record<string, string> = token === "" ? {} : { token };
-    const timeoutMs = Math.max(1, deadlineMs - performance.now());
+    const timeoutMs = Math.max(1, Math.floor(deadlineMs - performance.now())); // grpc-timeout takes whole numbers.
     try {
       await client.range({ key: HEALTH_KEY, keysOnly: true }, { headers, timeoutMs });
       return null;
