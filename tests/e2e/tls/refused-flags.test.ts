@@ -1,5 +1,5 @@
 /** TLS flags that cannot be served with: each ends the start with one line that names the flag and the file. */
-import { chmodSync, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { CertificateAuthority, type IssuedCertificate } from "../../harness/certificates.ts";
@@ -68,16 +68,6 @@ describe.each(FILE_FLAGS)("--%s", (flag) => {
     const line = await refusal(...withBad(flag, folder.file(name)));
     expect(line).toMatch(new RegExp(`--${flag}\\b(?!-)`));
     expect(line).toContain(folder.file(name));
-  });
-
-  // Root reads whatever it likes.
-  test.skipIf(process.getuid?.() === 0)("with a file that may not be read is refused", async () => {
-    const path = folder.file(`locked-${flag}.pem`);
-    await Bun.write(path, client.certificatePem);
-    chmodSync(path, 0);
-    const line = await refusal(...withBad(flag, path));
-    expect(line).toMatch(new RegExp(`--${flag}\\b(?!-)`));
-    expect(line).toContain(path);
   });
 
   test("with a path below a file is refused", async () => {
