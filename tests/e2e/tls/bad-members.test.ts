@@ -149,15 +149,23 @@ describe("beside a member that is bad", () => {
     return server;
   }
 
+  /** Which endpoint is tried first is up to chance: so often it is the good one with a chance of one in a million. */
+  const STARTS_MAX = 20;
+
   test("the good one is used, and the log names the bad one", async () => {
     const { member, memberFlags, inner } = secure();
     const bad = await standIn(await fresh(inner, "server", EXPIRED));
+    const { port } = bad.address() as { port: number };
+    const endpoints = [`https://127.0.0.1:${port}`, member.url];
     try {
-      const { port } = bad.address() as { port: number };
-      await using proxy = await startGrpcProxy([`https://127.0.0.1:${port}`, member.url], memberFlags);
-      using client = new GrpcClient(proxy.address);
-      await client.unary(KV.method.put, { key: bytes("beside"), value: bytes("value") });
-      await complaint(proxy, `127.0.0.1:${port}`, /expired/i);
+      let met = false;
+      for (let starts = 0; !met && starts < STARTS_MAX; starts++) {
+        await using proxy = await startGrpcProxy(endpoints, memberFlags);
+        using client = new GrpcClient(proxy.address);
+        await client.unary(KV.method.put, { key: bytes("beside"), value: bytes("value") });
+        met = proxy.log.some((entry) => complains(entry, [`127.0.0.1:${port}`, /expired/i]));
+      }
+      expect(met).toBe(true);
     } finally {
       bad.close();
     }
