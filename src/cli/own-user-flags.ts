@@ -26,7 +26,7 @@ export async function ownUserFlags(user: string, passwordFile: string, log: Logg
     throw usageError("--user takes the name alone, without a colon: the password stands in --password-file");
   }
   try {
-    await readPassword(passwordFile);
+    readPassword(passwordFile);
   } catch (error) {
     if (!(error instanceof PasswordFileError)) throw error;
     throw usageError(`--password-file ${quoted(passwordFile)} ${error.message}`);

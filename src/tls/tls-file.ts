@@ -3,7 +3,8 @@
  *
  * Stands between the flags and whoever parses certificates. Every error names the flag, the file and what is wrong.
  */
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
+import { OperatorFileError, readOperatorFile } from "../base/operator-file.ts";
 
 /** What a flag names. */
 export interface TlsFile {
@@ -24,36 +25,16 @@ export class TlsFileError extends Error {
 /** The largest revocation lists of public authorities have about this size. */
 const BYTES_MAX = 64 * 1024 * 1024;
 
-/** The file's bytes. @throws TlsFileError */
+/** The file's bytes, at least one. @throws TlsFileError */
 export function readTlsFile(file: TlsFile): Buffer {
   try {
-    const status = statSync(file.path);
-    if (status.isDirectory()) throw new TlsFileError(file, "this is a folder, not a file");
-    if (!status.isFile())
-      throw new TlsFileError(file, "this is no regular file, which could be read again later");
-    if (status.size > BYTES_MAX) throw new TlsFileError(file, `larger than ${BYTES_MAX} bytes`);
-    const bytes = readFileSync(file.path);
-    if (bytes.length === 0) throw new TlsFileError(file, "the file is empty");
-    return bytes;
+    const bytes = readOperatorFile(file.path, BYTES_MAX);
+    if (bytes.length > 0) return bytes;
   } catch (error) {
-    if (error instanceof TlsFileError) throw error;
-    throw new TlsFileError(file, readProblem(error));
+    if (!(error instanceof OperatorFileError)) throw error;
+    throw new TlsFileError(file, error.message);
   }
-}
-
-function readProblem(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  switch (code) {
-    case "ENOENT":
-      return "there is no such file";
-    case "ENOTDIR":
-      return "there is no such file: part of the path is no folder";
-    case "EACCES":
-    case "EPERM":
-      return "this user may not read it";
-    default:
-      return `it cannot be read (${code === "" ? String(error) : code})`;
-  }
+  throw new TlsFileError(file, "the file is empty");
 }
 
 /** What changes when one of the files is written anew or replaced, also behind a symbolic link. */

@@ -42,7 +42,7 @@ describe("one line on stderr and exit status 1", () => {
   test("when the file cannot be read, or is empty", async () => {
     const missing = folder.file("missing");
     expect(await lineOf("--user=root", `--password-file=${missing}`)).toBe(
-      `etcdproxy: --password-file "${missing}" cannot be read: there is no such file\n`,
+      `etcdproxy: --password-file "${missing}" cannot be used: there is no such file\n`,
     );
     writeFileSync(file, "\n");
     expect(await lineOf("--user=root", `--password-file=${file}`)).toBe(

@@ -4,7 +4,8 @@
  *
  * Invariant: no error says anything of what is in the file.
  */
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
+import { OperatorFileError, readOperatorFile } from "../../base/operator-file.ts";
 
 /** What is wrong with the file, without its name. */
 export class PasswordFileError extends Error {
@@ -17,8 +18,8 @@ const FILE_BYTES_MAX = 64 * 1024;
 const READABLE_BY_OTHERS = 0o004;
 
 /** The first line of the file, without its end. @throws PasswordFileError */
-export async function readPassword(path: string): Promise<string> {
-  const [line = ""] = (await readText(path)).split("\n", 1);
+export function readPassword(path: string): string {
+  const [line = ""] = readText(path).split("\n", 1);
   const password = line.endsWith("\r") ? line.slice(0, -1) : line;
   if (password === "") throw new PasswordFileError("is empty: write the password into its first line");
   return password;
@@ -33,31 +34,17 @@ export async function isReadableByOthers(path: string): Promise<boolean> {
   }
 }
 
-async function readText(path: string): Promise<string> {
+function readText(path: string): string {
   let bytes: Uint8Array;
   try {
-    const found = await stat(path);
-    // Of a pipe or a device the end may never come, and it could not be read again.
-    if (!found.isFile()) throw new PasswordFileError("is not a regular file");
-    if (found.size > FILE_BYTES_MAX) throw new PasswordFileError("is too large to hold a password");
-    bytes = await readFile(path);
+    bytes = readOperatorFile(path, FILE_BYTES_MAX);
   } catch (error) {
-    if (error instanceof PasswordFileError) throw error;
-    throw new PasswordFileError(`cannot be read: ${causeOf(error)}`);
+    if (!(error instanceof OperatorFileError)) throw error;
+    throw new PasswordFileError(`cannot be used: ${error.message}`);
   }
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
     throw new PasswordFileError("is not UTF-8 text, which etcd's passwords are");
   }
-}
-
-const CAUSES: Readonly<Record<string, string>> = {
-  ENOENT: "there is no such file",
-  EACCES: "permission denied",
-};
-
-function causeOf(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "unknown reason";
-  return CAUSES[code] ?? code;
 }

@@ -36,7 +36,8 @@ const REFUSALS: ReadonlySet<Code> = new Set([
 ]);
 
 export function signInOf(user: OwnUser, client: Client<typeof Auth>): SignIn {
-  return (handler) => void signIn(user, client, handler);
+  // The file may be refused at once, and the handler is not to hear of it before this returns.
+  return (handler) => queueMicrotask(() => void signIn(user, client, handler));
 }
 
 async function signIn(
@@ -46,7 +47,7 @@ async function signIn(
 ): Promise<void> {
   let password: string;
   try {
-    password = await readPassword(passwordFile);
+    password = readPassword(passwordFile);
   } catch (error) {
     handler.onRefused(`--password-file ${passwordFile} ${(error as Error).message}`);
     return;

@@ -45,12 +45,15 @@ async function ask(answer: (call: StandInCall) => void): Promise<Outcome> {
   const user = { name: "proxy", passwordFile: folder.file("password") };
   const signIn = signInOf(user, createClient(Auth, transport));
   const told = await new Promise<string>((resolve) => {
+    let asked = false;
+    const tell = (text: string): void => resolve(asked ? text : `before the asking had returned: ${text}`);
     signIn({
-      onToken: (token) => resolve(`token ${token}`),
-      onAuthOff: () => resolve("off"),
-      onRefused: (reason) => resolve(`refused ${reason}`),
-      onFailed: (reason) => resolve(`failed ${reason}`),
+      onToken: (token) => tell(`token ${token}`),
+      onAuthOff: () => tell("off"),
+      onRefused: (reason) => tell(`refused ${reason}`),
+      onFailed: (reason) => tell(`failed ${reason}`),
     });
+    asked = true;
   });
   return { told, calls: member.calls };
 }
