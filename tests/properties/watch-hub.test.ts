@@ -103,26 +103,14 @@ describe("each client watch is shown what a private watch would have shown,", ()
     TIMEOUT_MS,
   );
 
-  test(
-    "when the proxy has a user of its own, whose token ends again and again: on one call",
-    () => {
+  test.each([
+    ["ends", "whose token ends again and again: on one call"],
+    ["refused", "that is refused for a while, or may watch a part only"],
+  ] as const)(
+    "when the proxy has a user of its own (%s), %s",
+    (own) => {
       fc.assert(
-        fc.property(walks({ trouble: true, own: "ends" }), versions, (commands, version) => {
-          const permissions = PERMISSIONS!;
-          const world = begin(makeHub, { version, members: 2, permissions, ownUser: true });
-          walkAll(world, commands);
-          expect(end(world, world.clients)).toEqual([]);
-        }),
-      );
-    },
-    TIMEOUT_MS,
-  );
-
-  test(
-    "when that user is refused for a while, or may watch a part only",
-    () => {
-      fc.assert(
-        fc.property(walks({ trouble: true, own: "refused" }), versions, (commands, version) => {
+        fc.property(walks({ trouble: true, own }), versions, (commands, version) => {
           const permissions = PERMISSIONS!;
           const world = begin(makeHub, { version, members: 2, permissions, ownUser: true });
           walkAll(world, commands);
