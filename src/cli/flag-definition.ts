@@ -16,6 +16,7 @@ export type FlagGroup =
   | "Keys and reads"
   | "Watches and leases"
   | "Limits"
+  | "Process"
   | "Keepalive of clients"
   | "TLS towards members"
   | "TLS towards clients"

@@ -3,6 +3,7 @@
  * Command-line parsing, help and the typed values are made from it.
  */
 import type { FlagDefinition, FlagValues } from "./flag-definition.ts";
+import { choiceFlags, processFlags } from "./shared-flags.ts";
 
 export const gatewayFlags = [
   {
@@ -43,6 +44,7 @@ export const gatewayFlags = [
     since: "live",
     description: "how long an endpoint may take to accept a connection before the next one is tried",
   },
+  ...choiceFlags,
   {
     name: "discovery-srv",
     kind: "text",
@@ -79,6 +81,15 @@ export const gatewayFlags = [
     description: "CA certificates that discovered endpoints are checked with",
   },
   {
+    name: "discovery-refresh",
+    kind: "duration",
+    placeholder: "duration",
+    default: 30_000,
+    group: "Discovery",
+    since: "later",
+    description: "how often the SRV records are looked up again; 0: only when all endpoints fail",
+  },
+  {
     name: "dns-server",
     kind: "text",
     placeholder: "host:port",
@@ -97,6 +108,34 @@ export const gatewayFlags = [
     group: "Limits",
     since: "live",
     description: "client connections held at once, 0 for no limit; further ones are closed",
+  },
+  {
+    name: "idle-timeout",
+    kind: "duration",
+    placeholder: "duration",
+    default: 0,
+    group: "Limits",
+    since: "later",
+    description: "how long a connection may be silent in both directions before it is closed; 0: for ever",
+  },
+  {
+    name: "tcp-keepalive",
+    kind: "duration",
+    placeholder: "duration",
+    default: 15_000,
+    group: "Limits",
+    since: "later",
+    description: "silence after which the kernel asks a peer whether it still exists; 0: never",
+  },
+  ...processFlags,
+  {
+    name: "metrics-addr",
+    kind: "text",
+    placeholder: "url",
+    default: "",
+    group: "Monitoring",
+    since: "later",
+    description: "URL of a listener for /metrics and /health, such as http://127.0.0.1:2381",
   },
   {
     name: "debug",

@@ -146,10 +146,9 @@ describe("the flag tables", () => {
   });
 
   test("the property of a duration says that it holds milliseconds", () => {
-    expect(gatewayFlags.filter(({ kind }) => kind === "duration").map(attributeOf)).toEqual([
-      "retryDelayMs",
-      "dialTimeoutMs",
-    ]);
+    const durations = gatewayFlags.filter(({ kind }) => kind === "duration").map(attributeOf);
+    expect(durations).toContain("retryDelayMs");
+    for (const attribute of durations) expect(attribute).toEndWith("Ms");
   });
 });
 

@@ -1,0 +1,73 @@
+/**
+ * The flags that both products have under one name and with one meaning, in groups, as the tables of the products take
+ * them in (gateway-flags.ts, grpc-proxy-flags.ts).
+ */
+import type { FlagDefinition } from "./flag-definition.ts";
+
+/** How endpoints are chosen and checked. */
+export const choiceFlags = [
+  {
+    name: "balancer",
+    kind: "text",
+    placeholder: "way",
+    default: "sticky",
+    group: "Endpoints",
+    since: "later",
+    description:
+      "how a member is chosen: sticky (by chance, kept until it fails), round-robin, weighted or least-latency",
+  },
+  {
+    name: "endpoint-weights",
+    kind: "list",
+    placeholder: "list",
+    default: [],
+    group: "Endpoints",
+    since: "later",
+    description:
+      "shares of endpoints that are named by --endpoints, such as infra0.example.com=3; 1 where none is written",
+  },
+  {
+    name: "health-check-interval",
+    kind: "duration",
+    placeholder: "duration",
+    default: 1_000,
+    group: "Endpoints",
+    since: "later",
+    description: "how often each endpoint is checked; 0: never",
+  },
+  {
+    name: "health-check-timeout",
+    kind: "duration",
+    placeholder: "duration",
+    default: 1_000,
+    min: 1,
+    group: "Endpoints",
+    since: "later",
+    description: "how long an endpoint may take to answer a check",
+  },
+] as const satisfies readonly FlagDefinition[];
+
+/** What the process does as a whole. */
+export const processFlags = [
+  {
+    name: "workers",
+    kind: "integer",
+    placeholder: "number",
+    default: 1,
+    min: 1,
+    max: 64,
+    group: "Process",
+    since: "later",
+    description:
+      "threads that serve clients, each with connections, caches and watches at the members of its own",
+  },
+  {
+    name: "drain-timeout",
+    kind: "duration",
+    placeholder: "duration",
+    default: 30_000,
+    group: "Process",
+    since: "later",
+    description: "how long clients may take to finish after SIGTERM; 0: they are closed at once",
+  },
+] as const satisfies readonly FlagDefinition[];
