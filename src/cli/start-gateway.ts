@@ -27,7 +27,6 @@ export async function startGatewayProduct(flags: GatewayFlags, log: Logger): Pro
     const gateway = await startGateway({
       listenAddress,
       endpoints: discovered ? await discover(flags, resolver, log) : parseEndpoints(flags.endpoints),
-      endpointOrder: discovered ? "listed" : "random",
       retryDelayMs: flags.retryDelayMs,
       dialTimeoutMs: flags.dialTimeoutMs,
       connectionsMax: flags.maxConnections === 0 ? Number.POSITIVE_INFINITY : flags.maxConnections,

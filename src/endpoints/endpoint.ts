@@ -5,6 +5,7 @@
  * address twice and keeps its order; `name` tells its endpoints apart.
  */
 import { AddressError, formatAddress, parseHostAndPort } from "../net/address.ts";
+import type { Weighted } from "./weighted-order.ts";
 
 export interface Endpoint {
   /** `unstated` where the operator wrote none: whoever dials decides between plain text and TLS. */
@@ -14,6 +15,10 @@ export interface Endpoint {
   readonly port: number;
   /** `host:port`, with IPv6 in brackets: what logs and errors print. */
   readonly name: string;
+  /** As an SRV record has it: those of the lowest number are used while one of them is good. */
+  readonly priority: number;
+  /** Its share among those of its priority (RFC 2782); 0: only when there is nobody else. */
+  readonly weight: number;
 }
 
 /** An item is no endpoint. The message names the flag and the item and says what to write instead. */
@@ -47,9 +52,15 @@ export function withScheme(endpoints: readonly Endpoint[], scheme: "http" | "htt
 }
 
 /** An endpoint of these parts; `hostname` without brackets. */
-export function createEndpoint(scheme: Endpoint["scheme"], hostname: string, port: number): Endpoint {
+export function createEndpoint(
+  scheme: Endpoint["scheme"],
+  hostname: string,
+  port: number,
+  { priority = 0, weight = 1 }: Partial<Weighted> = {},
+): Endpoint {
   const canonical = hostname.toLowerCase().replace(/\.$/, "");
-  return { scheme, hostname: canonical, port, name: formatAddress({ hostname: canonical, port }) };
+  const name = formatAddress({ hostname: canonical, port });
+  return { scheme, hostname: canonical, port, name, priority, weight };
 }
 
 function parseEndpoint(item: string, flag: string): Endpoint {

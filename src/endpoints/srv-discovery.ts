@@ -7,7 +7,7 @@
  */
 import type { DnsResolver, SrvRecord } from "../net/resolver.ts";
 import { createEndpoint, type Endpoint } from "./endpoint.ts";
-import { orderSrvRecords } from "./srv-order.ts";
+import { inWeightedOrder } from "./weighted-order.ts";
 
 export interface SrvDiscoveryOptions {
   /** `--discovery-srv` */
@@ -47,7 +47,7 @@ export async function discoverEndpoints(options: SrvDiscoveryOptions): Promise<S
   ]);
   const warnings: string[] = [];
   const usable = (scheme: "http" | "https", records: readonly SrvRecord[]): Endpoint[] =>
-    orderSrvRecords(records, options.random).flatMap((record) => endpointOf(scheme, record, warnings));
+    inWeightedOrder(records, options.random).flatMap((record) => endpointOf(scheme, record, warnings));
 
   if (tls.length > 0 && !options.insecure) {
     throw new SrvDiscoveryError(
@@ -81,7 +81,7 @@ async function lookUp(resolver: DnsResolver, service: string, domain: string): P
 /** A target of "." says that the service is not offered there (RFC 2782); port 0 cannot be dialled. */
 function endpointOf(scheme: "http" | "https", record: SrvRecord, warnings: string[]): Endpoint[] {
   const hostname = record.hostname.replace(/\.$/, "");
-  if (hostname !== "" && record.port !== 0) return [createEndpoint(scheme, hostname, record.port)];
+  if (hostname !== "" && record.port !== 0) return [createEndpoint(scheme, hostname, record.port, record)];
   warnings.push(`an SRV record with target "${record.hostname}" and port ${record.port} is left out`);
   return [];
 }

@@ -36,7 +36,7 @@ export class GatewayConnection implements DialOwner<PipeEnd>, PipeOwner {
     live.add(this);
     client.data = downstreamEnd;
     downstreamEnd.attach(client);
-    this.#endpoint = upstream.current();
+    this.#endpoint = upstream.next();
     this.#startDial();
   }
 

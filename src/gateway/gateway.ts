@@ -5,7 +5,8 @@
  * listen address is refused at the start, and later, should DNS change, at the dial.
  */
 import type { Endpoint } from "../endpoints/endpoint.ts";
-import { StickyChoice } from "../endpoints/sticky-choice.ts";
+import type { Balancer } from "../endpoints/balancer.ts";
+import { EndpointChoice } from "../endpoints/endpoint-choice.ts";
 import { formatAddress, type Address } from "../net/address.ts";
 import { Dialer } from "../net/dial.ts";
 import { connectionsWithinFileLimit } from "../net/file-limit.ts";
@@ -32,8 +33,8 @@ export interface GatewayOptions {
   readonly listenAddress: Address;
   /** At least one, none twice. */
   readonly endpoints: readonly Endpoint[];
-  /** `random`: chance says which endpoint comes first. `listed`: the order is meant, as that of SRV records is. */
-  readonly endpointOrder?: "random" | "listed";
+  /** `sticky` when absent. */
+  readonly balancer?: Balancer | undefined;
   /** How long a failed endpoint is set aside. */
   readonly retryDelayMs: number;
   readonly dialTimeoutMs?: number;
@@ -51,6 +52,11 @@ export interface Gateway {
   /** Where it listens; the port is the real one where 0 was asked for. */
   readonly address: Address;
   readonly stats: GatewayStats;
+  /**
+   * Takes another list of members, at least one; what is known of those on both lists stays, and so do the connections of
+   * clients. An address that leads back to the gateway is left out; a list of nothing else changes nothing.
+   */
+  replaceEndpoints(endpoints: readonly Endpoint[]): void;
   /** Stops listening and closes every connection. */
   close(): void;
 }
@@ -105,11 +111,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     bytesDownstream: 0,
     dialFailures: new Map(),
   };
+  const choice = new EndpointChoice(endpoints, {
+    retryDelayMs,
+    random: options.random ?? Math.random,
+    balancer: options.balancer,
+  });
   const upstream = new Upstream({
-    choice: new StickyChoice(endpoints, {
-      retryDelayMs,
-      random: options.endpointOrder === "listed" ? () => 0 : (options.random ?? Math.random),
-    }),
+    choice,
     dialer: new Dialer<PipeEnd>({
       timeoutMs: options.dialTimeoutMs ?? DIAL_TIMEOUT_MS,
       retryDelayMs,
@@ -148,6 +156,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   return {
     address,
     stats,
+    replaceEndpoints(others) {
+      const usable = others.filter(({ hostname, port }) => port !== address.port || !isOwn(hostname));
+      if (usable.length > 0) choice.replace(usable);
+    },
     close() {
       listener.stop();
       for (const connection of live) connection.destroy();

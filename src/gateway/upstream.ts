@@ -5,7 +5,7 @@
  * for want of files or ports on this machine is not held against the endpoint.
  */
 import type { Endpoint } from "../endpoints/endpoint.ts";
-import type { StickyChoice } from "../endpoints/sticky-choice.ts";
+import type { EndpointChoice } from "../endpoints/endpoint-choice.ts";
 import type { DialError } from "../net/dial-error.ts";
 import type { Dialer } from "../net/dial.ts";
 import type { Logger } from "../observe/log.ts";
@@ -15,7 +15,7 @@ import type { PipeEnd } from "./pipe.ts";
 import { ThrottledLine } from "./throttled-line.ts";
 
 export interface UpstreamOptions {
-  readonly choice: StickyChoice;
+  readonly choice: EndpointChoice;
   readonly dialer: Dialer<PipeEnd>;
   readonly stats: GatewayStats;
   readonly log: Logger;
@@ -28,7 +28,7 @@ export class Upstream {
   readonly dialer: Dialer<PipeEnd>;
   readonly stats: GatewayStats;
   readonly loopGuard: LoopGuard;
-  readonly #choice: StickyChoice;
+  readonly #choice: EndpointChoice;
   readonly #log: Logger;
   readonly #now: () => number;
   readonly #turnedAwayLine: ThrottledLine;
@@ -43,14 +43,14 @@ export class Upstream {
     this.#turnedAwayLine = new ThrottledLine(options.log, options.now);
   }
 
-  /** The endpoint to dial first. */
-  current(): Endpoint {
-    return this.#choice.current(this.#now());
+  /** The endpoint to dial first for the next client. */
+  next(): Endpoint {
+    return this.#choice.next(this.#now());
   }
 
   /** The endpoints to dial after `tried` has failed, in this order. */
   others(tried: Endpoint): Endpoint[] {
-    return this.#choice.candidates(this.#now()).filter(({ name }) => name !== tried.name);
+    return this.#choice.candidates(this.#now(), tried).slice(1);
   }
 
   succeeded(endpoint: Endpoint): void {
@@ -76,7 +76,7 @@ export class Upstream {
     this.#turnedAwayLine.error(message, () => ({
       reason: error.message,
       endpoints: this.#choice
-        .describe()
+        .describe(this.#now())
         .map(({ endpoint, reason }) => `${endpoint.name}: ${reason ?? "not known to fail"}`),
     }));
   }

@@ -9,11 +9,12 @@
 import { Backoff } from "../base/backoff.ts";
 import { type RateLimit, TokenBucket } from "../base/token-bucket.ts";
 import type { Endpoint } from "../endpoints/endpoint.ts";
-import { StickyChoice } from "../endpoints/sticky-choice.ts";
+import { EndpointChoice } from "../endpoints/endpoint-choice.ts";
 import type { BufferBudget } from "../http2/buffer-budget.ts";
 import { HTTP2_LIMITS, type Http2LimitName, STREAM_WINDOW_BYTES } from "../http2/limits.ts";
 import { defaultSettings } from "../http2/settings.ts";
 import { Dialer } from "../net/dial.ts";
+import type { DnsResolver } from "../net/resolver.ts";
 import {
   createDialContext,
   describeTlsError,
@@ -59,6 +60,8 @@ export interface ChannelOptions {
   readonly endpoints: readonly Endpoint[];
   readonly dialTimeoutMs: number;
   readonly events: ChannelEvents;
+  /** Looks the endpoints' host names up; without it the system does. */
+  readonly resolver?: DnsResolver | undefined;
   /** What dials to https endpoints show and demand; without it they show nothing and trust what this machine trusts. */
   readonly tls?: ((hostname: string) => DialTls) | undefined;
   /** Bounds what the connections hold, together with whoever shares it; without one nothing does. */
@@ -92,7 +95,7 @@ const EXTRA_CONNECTIONS: RateLimit = { burst: 30, perSecond: 5 };
 const EXTRA_CONNECTIONS_MAX = 15;
 
 export class Channel implements UpstreamOwner {
-  readonly #choice: StickyChoice;
+  readonly #choice: EndpointChoice;
   readonly #dialer: Dialer<UpstreamSocket>;
   readonly #events: ChannelEvents;
   readonly #backoff: Backoff;
@@ -117,7 +120,7 @@ export class Channel implements UpstreamOwner {
 
   constructor(options: ChannelOptions) {
     const random = options.random ?? Math.random;
-    this.#choice = new StickyChoice(options.endpoints, { retryDelayMs: SET_ASIDE_MS, random });
+    this.#choice = new EndpointChoice(options.endpoints, { retryDelayMs: SET_ASIDE_MS, random });
     this.#events = options.events;
     this.#waiting = new WaitingCalls(options.waiting ?? WAITING_LIMITS);
     this.#switchPauseMs = options.switchPauseMs ?? SWITCH_PAUSE_MS;
@@ -125,6 +128,7 @@ export class Channel implements UpstreamOwner {
     this.#dialer = new Dialer<UpstreamSocket>({
       timeoutMs: options.dialTimeoutMs,
       retryDelayMs: SET_ASIDE_MS,
+      resolver: options.resolver,
       handlers: {
         data: (socket, chunk) => socket.data?.onData(chunk),
         drain: (socket) => socket.data?.onDrain(),
@@ -158,6 +162,27 @@ export class Channel implements UpstreamOwner {
   /** Starts to connect, so that the first call finds a connection. */
   connect(): void {
     this.#bringUp(this.#choice.candidates(performance.now()));
+  }
+
+  /**
+   * Takes another list of endpoints, at least one. Who is on both stays as it is; a member in use that is on the list no
+   * more goes on with its calls until another one is ready, which takes those that come then.
+   */
+  replaceEndpoints(endpoints: readonly Endpoint[]): void {
+    if (this.#closed) return;
+    this.#choice.replace(endpoints);
+    const listed = (upstream: Upstream): boolean =>
+      endpoints.some(({ name, scheme }) => {
+        return name === upstream.endpoint.name && scheme === upstream.endpoint.scheme;
+      });
+    this.#next = this.#next.filter(({ name }) => endpoints.some((endpoint) => endpoint.name === name));
+    if (this.#coming !== null && !listed(this.#coming)) {
+      this.#coming.abandon();
+      this.#coming = null;
+      this.connect();
+    } else if (this.#current === null ? this.#retryTimer !== undefined : !listed(this.#current)) {
+      if (this.#coming === null) this.connect();
+    }
   }
 
   /** Every endpoint, the one in use first. */
@@ -235,7 +260,7 @@ export class Channel implements UpstreamOwner {
   /** What to tell a client whose call found no member: every endpoint and why it is not in use. */
   unavailable(): Status {
     const reasons = this.#choice
-      .describe()
+      .describe(performance.now())
       .map(({ endpoint, reason }) => `${endpoint.name}: ${reason ?? this.#whyNot(endpoint)}`);
     return { code: Code.UNAVAILABLE, message: `etcdproxy: no member can be reached (${reasons.join("; ")})` };
   }
@@ -391,7 +416,9 @@ export class Channel implements UpstreamOwner {
 
   /** Another reason is news too: the member that was lost a moment ago may refuse our certificate now. */
   #setAside(endpoint: Endpoint, reason: string, nowMs: number): void {
-    const known = this.#choice.describe().find((report) => report.endpoint.name === endpoint.name)?.reason;
+    const known = this.#choice
+      .describe(nowMs)
+      .find((report) => report.endpoint.name === endpoint.name)?.reason;
     const first = this.#choice.failed(endpoint, reason, nowMs);
     this.#events.onEndpointFailed(endpoint, reason, first || (known !== undefined && known !== reason));
   }

@@ -13,7 +13,9 @@ describe("an endpoint", () => {
     ["http://[fd00::1]", "http", "fd00::1", 2379, "[fd00::1]:2379"],
     ["  localhost ", "unstated", "localhost", 2379, "localhost:2379"],
   ])("%s is read", (text, scheme, hostname, port, name) => {
-    expect(parseEndpoints(text) as unknown).toEqual([{ scheme, hostname, port, name }]);
+    expect(parseEndpoints(text) as unknown).toEqual([
+      { scheme, hostname, port, name, priority: 0, weight: 1 },
+    ]);
   });
 });
 

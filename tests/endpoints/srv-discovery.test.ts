@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { createEndpoint } from "../../src/endpoints/endpoint.ts";
 import {
   discoverEndpoints,
   SrvDiscoveryError,
@@ -34,8 +35,8 @@ describe("discovery", () => {
   test("takes records without TLS, by priority, with a warning that they promise none", async () => {
     expect(await discover("plain.test")).toEqual({
       endpoints: [
-        { scheme: "http", hostname: "infra0.plain.test", port: 2380, name: "infra0.plain.test:2380" },
-        { scheme: "http", hostname: "infra1.plain.test", port: 2379, name: "infra1.plain.test:2379" },
+        createEndpoint("http", "infra0.plain.test", 2380, { priority: 10, weight: 0 }),
+        createEndpoint("http", "infra1.plain.test", 2379, { priority: 20, weight: 0 }),
       ],
       warnings: [
         "_etcd-client-ssl._tcp.plain.test has no records; " +

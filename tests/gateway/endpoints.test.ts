@@ -24,7 +24,7 @@ describe("the endpoint", () => {
   test("is picked by chance at the start and kept for all clients", async () => {
     const ports = ["A", "B", "C"].map((name) => testMember(name).port);
     const byChance = async (random: number): Promise<string> => {
-      const { port } = await testGateway(ports, { endpointOrder: "random", random: () => random });
+      const { port } = await testGateway(ports, { random: () => random });
       return await greetings(port, 3);
     };
     expect(await byChance(0)).toBe("AAA");

@@ -25,7 +25,7 @@ export async function testGateway(
   const gateway = await startGateway({
     listenAddress: { hostname: "127.0.0.1", port: 0 },
     endpoints: ports.map((port) => createEndpoint("unstated", "127.0.0.1", port)),
-    endpointOrder: "listed",
+    random: () => 0,
     retryDelayMs: 60_000,
     dialTimeoutMs: 30_000,
     log,

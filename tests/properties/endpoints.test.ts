@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { createEndpoint, parseEndpoints, type Endpoint } from "../../src/endpoints/endpoint.ts";
-import { StickyChoice } from "../../src/endpoints/sticky-choice.ts";
+import { EndpointChoice } from "../../src/endpoints/endpoint-choice.ts";
 import { AddressError, formatAddress, parseAddress } from "../../src/net/address.ts";
 import { runs } from "./runs.ts";
 
@@ -68,7 +68,7 @@ describe("a sticky choice, after any failures, successes and time,", () => {
   );
 
   interface Seen {
-    readonly choice: StickyChoice;
+    readonly choice: EndpointChoice;
     readonly nowMs: number;
     readonly step: Step;
     /** The current endpoint before the step. */
@@ -85,7 +85,7 @@ describe("a sticky choice, after any failures, successes and time,", () => {
         fc.infiniteStream(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })),
         (run, chance) => {
           const random = (): number => chance.next().value ?? 0;
-          const choice = new StickyChoice(ENDPOINTS, { retryDelayMs: RETRY_DELAY_MS, random });
+          const choice = new EndpointChoice(ENDPOINTS, { retryDelayMs: RETRY_DELAY_MS, random });
           const failedMs = new Map<string, number>();
           let nowMs = 0;
           for (const step of run) {
@@ -152,7 +152,7 @@ test("a sticky choice starts on each endpoint with the same chance", () => {
   const endpoints = parseEndpoints("a:1,b:1,c:1");
   const draws = 300;
   const starts = Array.from({ length: draws }, (_, index) =>
-    new StickyChoice(endpoints, { retryDelayMs: 0, random: () => index / draws }).current(0),
+    new EndpointChoice(endpoints, { retryDelayMs: 0, random: () => index / draws }).current(0),
   );
   expect(endpoints.map((endpoint) => starts.filter((start) => start === endpoint).length)).toEqual([
     100, 100, 100,

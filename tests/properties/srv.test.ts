@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { orderSrvRecords } from "../../src/endpoints/srv-order.ts";
+import { inWeightedOrder } from "../../src/endpoints/weighted-order.ts";
 import type { SrvRecord } from "../../src/net/resolver.ts";
 import { runs } from "./runs.ts";
 
@@ -31,7 +31,7 @@ describe("the order of SRV records", () => {
     fc.assert(
       fc.property(records, fc.integer(), (given, seed) => {
         const before = [...given];
-        const ordered = orderSrvRecords(given, seededRandom(seed));
+        const ordered = inWeightedOrder(given, seededRandom(seed));
         expect(given).toEqual(before);
         expect(ordered).toHaveLength(given.length);
         expect(new Set(ordered)).toEqual(new Set(given));
@@ -42,7 +42,7 @@ describe("the order of SRV records", () => {
   test("never goes back in priority, and has records without weight last in each", () => {
     fc.assert(
       fc.property(records, fc.integer(), (given, seed) => {
-        const ranks = orderSrvRecords(given, seededRandom(seed)).map(
+        const ranks = inWeightedOrder(given, seededRandom(seed)).map(
           ({ priority, weight }) => priority * 2 + (weight === 0 ? 1 : 0),
         );
         expect(ranks).toEqual(ranks.toSorted((a, b) => a - b));
@@ -56,7 +56,7 @@ describe("the order of SRV records", () => {
     const given = weights.map((weight, index) => ({ priority: 0, weight, port: 1, hostname: String(index) }));
     const firsts = weights.map(() => 0);
     for (let draw = 0; draw < draws; draw++) {
-      const first = Number(orderSrvRecords(given, random)[0]?.hostname);
+      const first = Number(inWeightedOrder(given, random)[0]?.hostname);
       firsts[first] = (firsts[first] ?? 0) + 1;
     }
     return firsts.map((count) => count / draws);
@@ -85,7 +85,7 @@ describe("the order of SRV records", () => {
   test("gives the second place by the weights that are left", () => {
     const random = seededRandom(7);
     const given = [1, 2, 3].map((weight) => ({ priority: 0, weight, port: 1, hostname: String(weight) }));
-    const orders = Array.from({ length: 20_000 }, () => orderSrvRecords(given, random));
+    const orders = Array.from({ length: 20_000 }, () => inWeightedOrder(given, random));
     const afterThree = orders.filter(([first]) => first?.weight === 3);
     const twoSecond = afterThree.filter(([, second]) => second?.weight === 2);
     expect(Math.abs(twoSecond.length / afterThree.length - 2 / 3)).toBeLessThan(0.03);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { orderSrvRecords } from "../../src/endpoints/srv-order.ts";
+import { inWeightedOrder } from "../../src/endpoints/weighted-order.ts";
 import type { SrvRecord } from "../../src/net/resolver.ts";
 
 const record = (hostname: string, priority: number, weight: number): SrvRecord => ({
@@ -10,7 +10,7 @@ const record = (hostname: string, priority: number, weight: number): SrvRecord =
 });
 
 const names = (records: readonly SrvRecord[], random = 0): string =>
-  orderSrvRecords(records, () => random)
+  inWeightedOrder(records, () => random)
     .map(({ hostname }) => hostname)
     .join("");
 
