@@ -73,6 +73,11 @@ export class FakeClock implements Clock {
     this.#nowMs = untilMs;
   }
 
+  /** Lets time pass while nothing runs, as in a process that is stopped: timers come due late, at the next `advance`. */
+  sleep(ms: number): void {
+    this.#nowMs += ms;
+  }
+
   /** Timers that wait. */
   get timers(): number {
     return this.#timers.length;
