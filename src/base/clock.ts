@@ -11,3 +11,16 @@ export interface Clock {
   /** Runs `run` once the events of the turn after this one have been handled: the loop does not rest in between. */
   endOfNextTurn(run: () => void): void;
 }
+
+/** What does not depend on how turns of the event loop end. */
+export type Timers = Pick<Clock, "nowMs" | "after">;
+
+/** The time of a running process; its timers keep it from no end. */
+export const REAL_TIMERS: Timers = {
+  nowMs: () => performance.now(),
+  after(delayMs, run) {
+    const timer = setTimeout(run, delayMs);
+    timer.unref();
+    return () => clearTimeout(timer);
+  },
+};

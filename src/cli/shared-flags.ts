@@ -12,7 +12,7 @@ export const choiceFlags = [
     placeholder: "way",
     default: "sticky",
     group: "Endpoints",
-    since: "later",
+    since: "live",
     description:
       "how a member is chosen: sticky (by chance, kept until it fails), round-robin, weighted or least-latency",
   },
@@ -22,7 +22,7 @@ export const choiceFlags = [
     placeholder: "list",
     default: [],
     group: "Endpoints",
-    since: "later",
+    since: "live",
     description:
       "shares of endpoints that are named by --endpoints, such as infra0.example.com=3; 1 where none is written",
   },
@@ -32,7 +32,7 @@ export const choiceFlags = [
     placeholder: "duration",
     default: 1_000,
     group: "Endpoints",
-    since: "later",
+    since: "live",
     description: "how often each endpoint is checked; 0: never",
   },
   {
@@ -42,7 +42,7 @@ export const choiceFlags = [
     default: 1_000,
     min: 1,
     group: "Endpoints",
-    since: "later",
+    since: "live",
     description: "how long an endpoint may take to answer a check",
   },
 ] as const satisfies readonly FlagDefinition[];

@@ -11,6 +11,7 @@ import { ListenError } from "../net/listen.ts";
 import { createResolver, type DnsResolver } from "../net/resolver.ts";
 import type { Logger } from "../observe/log.ts";
 import { listenAddressFlag, nameServerFlag } from "./address-flags.ts";
+import { choiceOptions, withWeights } from "./choice-flags.ts";
 import { usageError } from "./command-line-error.ts";
 import type { GatewayFlags } from "./gateway-flags.ts";
 import type { RunningProduct } from "./lifecycle.ts";
@@ -22,11 +23,17 @@ export async function startGatewayProduct(flags: GatewayFlags, log: Logger): Pro
   const listenAddress = listenAddressFlag(flags.listenAddr);
   const nameServer = nameServerFlag(flags.dnsServer);
   const resolver = createResolver(nameServer === undefined ? {} : { servers: [nameServer] });
+  const { balancer, healthChecks } = choiceOptions(flags);
   try {
     const discovered = flags.discoverySrv !== "";
     const gateway = await startGateway({
       listenAddress,
-      endpoints: discovered ? await discover(flags, resolver, log) : parseEndpoints(flags.endpoints),
+      endpoints: withWeights(
+        discovered ? await discover(flags, resolver, log) : parseEndpoints(flags.endpoints),
+        flags,
+      ),
+      balancer,
+      healthChecks,
       retryDelayMs: flags.retryDelayMs,
       dialTimeoutMs: flags.dialTimeoutMs,
       connectionsMax: flags.maxConnections === 0 ? Number.POSITIVE_INFINITY : flags.maxConnections,

@@ -13,6 +13,7 @@ import { formatAddress } from "../net/address.ts";
 import type { ServedTls } from "../tls/served-tls.ts";
 import { TlsFileError } from "../tls/tls-file.ts";
 import { listenAddressFlag, metricsAddressFlag, type PagesUrl } from "./address-flags.ts";
+import { choiceOptions, withWeights } from "./choice-flags.ts";
 import { usageError } from "./command-line-error.ts";
 import type { GrpcProxyFlags } from "./grpc-proxy-flags.ts";
 import type { RunningProduct } from "./lifecycle.ts";
@@ -28,7 +29,11 @@ export async function startGrpcProxyProduct(flags: GrpcProxyFlags, log: Logger):
   try {
     const listenAddress = listenAddressFlag(flags.listenAddr);
     const metricsUrl = metricsAddressFlag(flags.metricsAddr);
-    const endpoints = withScheme(parseEndpoints(flags.endpoints), membersSpeakTls(flags) ? "https" : "http");
+    const { balancer, healthChecks } = choiceOptions(flags);
+    const endpoints = withScheme(
+      withWeights(parseEndpoints(flags.endpoints), flags),
+      membersSpeakTls(flags) ? "https" : "http",
+    );
     const overTls = endpoints.some(({ scheme }) => scheme === "https");
     const tlsLog = log.child("tls");
     // Files that are named are checked even where every endpoint is http.
@@ -52,6 +57,8 @@ export async function startGrpcProxyProduct(flags: GrpcProxyFlags, log: Logger):
       bufferBytesMax: flags.maxBufferBytes,
       connectionsMax: flags.maxConnections === 0 ? Number.POSITIVE_INFINITY : flags.maxConnections,
       dialTimeoutMs: flags.dialTimeoutMs,
+      balancer,
+      healthChecks,
       watchCoalescing: flags.watchCoalescing,
       readCoalescing: flags.readCoalescing,
       cache: cacheBounds(flags),

@@ -116,6 +116,11 @@ export class EndpointChoice {
     return true;
   }
 
+  /** `endpoint` is the one in use from now on. */
+  keep(endpoint: Endpoint): void {
+    this.#chosen = this.#byName.get(endpoint.name) ?? this.#chosen;
+  }
+
   /** Takes in what a check has found. True when that is news: another kind of verdict than the last one. */
   judge(endpoint: Endpoint, verdict: Verdict): boolean {
     const record = this.#byName.get(endpoint.name);
@@ -148,12 +153,22 @@ export class EndpointChoice {
 
   /** What is known of each endpoint. */
   describe(nowMs: number): readonly EndpointReport[] {
-    return this.#records.map((record) => ({
+    return this.#records.map((record) => this.#report(record, nowMs));
+  }
+
+  /** What is known of one endpoint; undefined when it is not listed. */
+  reportOf(endpoint: Endpoint, nowMs: number): EndpointReport | undefined {
+    const record = this.#byName.get(endpoint.name);
+    return record && this.#report(record, nowMs);
+  }
+
+  #report(record: EndpointRecord, nowMs: number): EndpointReport {
+    return {
       endpoint: record.endpoint,
       state: STATES[this.#rank(record, nowMs)]!,
       reason: record.failure?.reason ?? record.problem?.reason,
       latencyMs: record.latencyMs,
-    }));
+    };
   }
 
   /** Another list; what is known of endpoints on both lists stays, and so does the current one if it is on it. */

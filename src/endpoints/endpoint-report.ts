@@ -13,7 +13,12 @@ import type { Endpoint } from "./endpoint.ts";
 export type Verdict =
   | { readonly kind: "fit"; readonly latencyMs: number }
   | { readonly kind: "unfit"; readonly reason: string }
-  | { readonly kind: "silent"; readonly reason: string };
+  | {
+      readonly kind: "silent";
+      readonly reason: string;
+      /** Nobody is there: connections to it are refused. */
+      readonly refused: boolean;
+    };
 
 /** As in `Verdict`; `failed`: a dial or a connection failed a moment ago, and it is set aside. */
 export type EndpointState = "fit" | "unfit" | "silent" | "failed";

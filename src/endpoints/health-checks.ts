@@ -12,12 +12,12 @@
  * An endpoint that was bad has to answer twice before it is good again. Time that this process itself has lost, because
  * it was stopped or busy, speaks against no endpoint.
  */
-import type { Clock } from "../base/clock.ts";
+import type { Timers } from "../base/clock.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Verdict } from "./endpoint-report.ts";
 
-/** What one probe has found; `certain`: it needs no confirmation, as a refused connection. */
-export type ProbeResult = Verdict & { readonly certain?: boolean };
+/** What one probe has found; `unknown`: this process could not ask, for want of files, say. */
+export type ProbeResult = Verdict | { readonly kind: "unknown" };
 
 /** How to ask an endpoint. */
 export interface Probe {
@@ -30,15 +30,18 @@ export interface Probe {
   forget?(endpoint: Endpoint): void;
 }
 
-export interface HealthChecksOptions {
-  readonly probe: Probe;
+export interface HealthCheckTimes {
   /** The time between two probes of an endpoint. */
   readonly intervalMs: number;
   /** How long an endpoint may take to answer one. */
   readonly timeoutMs: number;
+}
+
+export interface HealthChecksOptions extends HealthCheckTimes {
+  readonly probe: Probe;
   /** Told after each probe what is thought of the endpoint now. */
   readonly onVerdict: (endpoint: Endpoint, verdict: Verdict) => void;
-  readonly clock: Clock;
+  readonly clock: Timers;
   /** From 0 up to but not including 1. */
   readonly random: () => number;
 }
@@ -128,12 +131,12 @@ class CheckedEndpoint {
         // Whoever answers now answers the older questions too.
         for (const running of this.#running) running.giveUp();
         this.#running.clear();
-        this.#take(result, result.certain === true);
+        this.#take(result);
       },
       late: (reason, byOwnFault) => {
         this.#running.delete(probe);
         if (byOwnFault) this.#bad = null;
-        else this.#take({ kind: "silent", reason }, false);
+        else this.#take({ kind: "silent", reason, refused: false });
         if (byOwnFault && this.#running.size === 0) this.#askAfter(0);
       },
     });
@@ -143,9 +146,10 @@ class CheckedEndpoint {
     else this.#cancelTimer();
   }
 
-  #take(result: Verdict, certain: boolean): void {
-    if (result.kind === "fit") this.#takeGood(result);
-    else this.#takeBad(result, certain);
+  #take(result: ProbeResult): void {
+    if (result.kind === "unknown") this.#askAfter(this.#interval());
+    else if (result.kind === "fit") this.#takeGood(result);
+    else this.#takeBad(result);
   }
 
   #takeGood(result: Verdict): void {
@@ -157,9 +161,11 @@ class CheckedEndpoint {
     this.#options.onVerdict(this.endpoint, result);
   }
 
-  #takeBad(result: Verdict, certain: boolean): void {
+  #takeBad(result: Exclude<Verdict, { kind: "fit" }>): void {
     this.#goodInARow = 0;
-    const confirmed = certain || this.#bad === result.kind || this.#verdict === result.kind;
+    // A refusal needs no second one: nobody pauses so.
+    const refused = result.kind === "silent" && result.refused;
+    const confirmed = refused || this.#bad === result.kind || this.#verdict === result.kind;
     this.#bad = result.kind;
     if (confirmed) {
       this.#verdict = result.kind;

@@ -6,7 +6,9 @@
  */
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import type { Balancer } from "../endpoints/balancer.ts";
+import { REAL_TIMERS } from "../base/clock.ts";
 import { EndpointChoice } from "../endpoints/endpoint-choice.ts";
+import { HealthChecks, type HealthCheckTimes } from "../endpoints/health-checks.ts";
 import { formatAddress, type Address } from "../net/address.ts";
 import { Dialer } from "../net/dial.ts";
 import { connectionsWithinFileLimit } from "../net/file-limit.ts";
@@ -17,6 +19,7 @@ import { GatewayConnection } from "./connection.ts";
 import type { GatewayStats } from "./gateway-stats.ts";
 import { LoopGuard } from "./loop-guard.ts";
 import { addressesOf, ownAddressTest } from "../endpoints/own-address.ts";
+import { MemberProbe } from "./member-probe.ts";
 import type { PipeEnd } from "./pipe.ts";
 import { ThrottledLine } from "./throttled-line.ts";
 import { Upstream } from "./upstream.ts";
@@ -39,6 +42,8 @@ export interface GatewayOptions {
   readonly retryDelayMs: number;
   readonly dialTimeoutMs?: number;
   readonly connectionsMax?: number;
+  /** How endpoints are checked; null, or absent: they are not. */
+  readonly healthChecks?: HealthCheckTimes | null | undefined;
   readonly log: Logger;
   /** Looks the endpoints' host names up; without it the system does. */
   readonly resolver?: DnsResolver;
@@ -116,6 +121,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     random: options.random ?? Math.random,
     balancer: options.balancer,
   });
+  const loopGuard = new LoopGuard({ listening: address, isOwn, retryDelayMs, now });
   const upstream = new Upstream({
     choice,
     dialer: new Dialer<PipeEnd>({
@@ -134,7 +140,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     stats,
     log,
     now,
-    loopGuard: new LoopGuard({ listening: address, isOwn, retryDelayMs, now }),
+    loopGuard,
   });
 
   // Nothing has been accepted yet: no event is handled between listening and this.
@@ -148,6 +154,20 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         "name the etcd members instead, or choose another --listen-addr",
     );
   }
+  const checks =
+    options.healthChecks &&
+    new HealthChecks(endpoints, {
+      ...options.healthChecks,
+      probe: new MemberProbe({
+        timeoutMs: options.healthChecks.timeoutMs,
+        resolver: options.resolver,
+        now,
+        loopGuard,
+      }),
+      onVerdict: (endpoint, verdict) => upstream.judged(endpoint, verdict),
+      clock: REAL_TIMERS,
+      random: options.random ?? Math.random,
+    });
   log.info("ready to proxy client requests", {
     address: formatAddress(address),
     endpoints: endpoints.map(({ name }) => name),
@@ -158,10 +178,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     stats,
     replaceEndpoints(others) {
       const usable = others.filter(({ hostname, port }) => port !== address.port || !isOwn(hostname));
-      if (usable.length > 0) choice.replace(usable);
+      if (usable.length === 0) return;
+      choice.replace(usable);
+      checks?.replace(usable);
     },
     close() {
       listener.stop();
+      checks?.close();
       for (const connection of live) connection.destroy();
     },
   };

@@ -5,10 +5,8 @@
  * cost nothing. An endpoint found to lead back is not dialled again for a while, even when it is the only one: each
  * such dial is a new client of the gateway, which would dial in its turn.
  */
-import type { Socket } from "bun";
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import { isIpLiteral, type Address } from "../net/address.ts";
-import type { PipeEnd } from "./pipe.ts";
 
 /** Holds a loop back even where `--retry-delay` is very short. */
 const PAUSE_MS_MIN = 1_000;
@@ -43,7 +41,7 @@ export class LoopGuard {
   }
 
   /** Whether `member`, which a dial of `endpoint` has reached, is the gateway itself. */
-  leadsBack(member: Socket<PipeEnd>, endpoint: Endpoint): boolean {
+  leadsBack(member: { readonly remoteAddress: string }, endpoint: Endpoint): boolean {
     if (!this.watches(endpoint)) return false;
     if (!this.#isOwn(member.remoteAddress)) {
       this.#foundMs.delete(endpoint.name);

@@ -5,6 +5,7 @@
  * for want of files or ports on this machine is not held against the endpoint.
  */
 import type { Endpoint } from "../endpoints/endpoint.ts";
+import type { Verdict } from "../endpoints/endpoint-report.ts";
 import type { EndpointChoice } from "../endpoints/endpoint-choice.ts";
 import type { DialError } from "../net/dial-error.ts";
 import type { Dialer } from "../net/dial.ts";
@@ -64,6 +65,14 @@ export class Upstream {
     if (this.#choice.failed(endpoint, error.detail, this.#now())) {
       this.#log.warn("endpoint failed, set aside", { endpoint: endpoint.name, reason: error.detail });
     }
+  }
+
+  /** A check has found this. */
+  judged(endpoint: Endpoint, verdict: Verdict): void {
+    if (!this.#choice.judge(endpoint, verdict)) return;
+    const { name } = endpoint;
+    if (verdict.kind === "fit") this.#log.info("endpoint passes its checks again", { endpoint: name });
+    else this.#log.warn("endpoint fails its checks", { endpoint: name, reason: verdict.reason });
   }
 
   /** A client was closed because of `error`, after which there was nothing left to try. */

@@ -9,77 +9,24 @@
 import { Backoff } from "../base/backoff.ts";
 import { type RateLimit, TokenBucket } from "../base/token-bucket.ts";
 import type { Endpoint } from "../endpoints/endpoint.ts";
-import { EndpointChoice } from "../endpoints/endpoint-choice.ts";
-import type { BufferBudget } from "../http2/buffer-budget.ts";
+import { EndpointChoice, type FailureKind } from "../endpoints/endpoint-choice.ts";
+import type { EndpointReport, Verdict } from "../endpoints/endpoint-report.ts";
 import { HTTP2_LIMITS, type Http2LimitName, STREAM_WINDOW_BYTES } from "../http2/limits.ts";
 import { defaultSettings } from "../http2/settings.ts";
 import { Dialer } from "../net/dial.ts";
-import type { DnsResolver } from "../net/resolver.ts";
-import {
-  createDialContext,
-  describeTlsError,
-  type DialTls,
-  dialTls,
-  isTlsError,
-  NO_CREDENTIALS,
-} from "../net/tls.ts";
+import { createDialContext, describeTlsError, dialTls, isTlsError, NO_CREDENTIALS } from "../net/tls.ts";
+import type { ChannelCall, ChannelEvents, ChannelOptions, MemberLimit } from "./channel-options.ts";
+import { StandbyConnections, type StandbyUse } from "./standby-connections.ts";
 import { Code, type Status } from "./status.ts";
 import { Upstream, type UpstreamOptions, type UpstreamOwner, type UpstreamSocket } from "./upstream.ts";
-import { WAITING_LIMITS, type WaitingCall, WaitingCalls, type WaitingLimits } from "./waiting-calls.ts";
-
-/** A call that waits for its connection. */
-export interface ChannelCall extends WaitingCall {
-  /** Begin the call: `upstream.canOpen` holds. */
-  onUpstream(upstream: Upstream): void;
-  /** True when the call would rather wait for another member that is coming up than go to this one. */
-  avoids(endpoint: Endpoint): boolean;
-}
-
-/** A limit that a member can reach, by name: those of a connection, and of those who make connections and calls. */
-export type MemberLimit =
-  | Http2LimitName
-  | "reconnects"
-  | "extraConnections"
-  | "messageBytes"
-  | "revisionBytes"
-  | "unansweredCreates"
-  | "watchEndings";
-
-/** What the channel tells of, for logs and metrics. */
-export interface ChannelEvents {
-  onConnected(endpoint: Endpoint): void;
-  /** A fault of our own, met while a member's bytes were handled; the connection is given up. */
-  onUnexpectedError(error: Error): void;
-  /** `news` is false when the endpoint was known to fail already, for the same reason. */
-  onEndpointFailed(endpoint: Endpoint, reason: string, news: boolean): void;
-  /** The member at `endpoint` has reached a limit. */
-  onLimit?(endpoint: Endpoint, limit: MemberLimit, reason: string): void;
-}
-
-export interface ChannelOptions {
-  readonly endpoints: readonly Endpoint[];
-  readonly dialTimeoutMs: number;
-  readonly events: ChannelEvents;
-  /** Looks the endpoints' host names up; without it the system does. */
-  readonly resolver?: DnsResolver | undefined;
-  /** What dials to https endpoints show and demand; without it they show nothing and trust what this machine trusts. */
-  readonly tls?: ((hostname: string) => DialTls) | undefined;
-  /** Bounds what the connections hold, together with whoever shares it; without one nothing does. */
-  readonly budget?: BufferBudget;
-  /** From 0 up to but not including 1. */
-  readonly random?: () => number;
-  /** How long calls wait and what they may hold; `WAITING_LIMITS` unless told otherwise. */
-  readonly waiting?: WaitingLimits;
-  /** The least time between two switches made because of what members answer, in milliseconds. */
-  readonly switchPauseMs?: number;
-  /** Where the first connection's stream ids begin: 1 but in tests of a connection near its last one. */
-  readonly firstStreamId?: number;
-}
+import { WAITING_LIMITS, WaitingCalls } from "./waiting-calls.ts";
 
 /** How long an endpoint that failed is tried after the others. */
 const SET_ASIDE_MS = 5000;
 /** The least time between two switches made because of what members answer: no leader anywhere is no reason to dial in circles. */
 const SWITCH_PAUSE_MS = 1000;
+/** The same between two that are made only because another member is faster. */
+const FASTER_PAUSE_MS = 10_000;
 /** The least time between two attempts to replace a connection that runs out of stream ids. */
 const REPLACE_PAUSE_MS = 1000;
 const WAITING_SWEEP_MS = 20;
@@ -98,6 +45,10 @@ export class Channel implements UpstreamOwner {
   readonly #choice: EndpointChoice;
   readonly #dialer: Dialer<UpstreamSocket>;
   readonly #events: ChannelEvents;
+  /** Calls with one request go to the members in turn, not only to the one in use. */
+  readonly #spreads: boolean;
+  /** Connections to members that are not in use: for checks, and for calls that are spread. */
+  readonly #standby: StandbyConnections;
   readonly #backoff: Backoff;
   readonly #waiting: WaitingCalls<ChannelCall>;
   readonly #switchPauseMs: number;
@@ -120,7 +71,10 @@ export class Channel implements UpstreamOwner {
 
   constructor(options: ChannelOptions) {
     const random = options.random ?? Math.random;
-    this.#choice = new EndpointChoice(options.endpoints, { retryDelayMs: SET_ASIDE_MS, random });
+    const { balancer } = options;
+    this.#choice = new EndpointChoice(options.endpoints, { retryDelayMs: SET_ASIDE_MS, random, balancer });
+    this.#spreads = balancer === "round-robin" || balancer === "weighted";
+    this.#standby = new StandbyConnections((endpoint, owner) => this.#newUpstream(endpoint, owner));
     this.#events = options.events;
     this.#waiting = new WaitingCalls(options.waiting ?? WAITING_LIMITS);
     this.#switchPauseMs = options.switchPauseMs ?? SWITCH_PAUSE_MS;
@@ -207,7 +161,7 @@ export class Channel implements UpstreamOwner {
 
   /** Begins `call` now if a connection takes it, else lets it wait. */
   begin(call: ChannelCall): void {
-    const upstream = this.available;
+    const upstream = call.spreads === true ? this.availableToAny : this.available;
     if (upstream !== null && !this.#shouldWait(call, upstream)) {
       call.onUpstream(upstream);
       return;
@@ -230,9 +184,48 @@ export class Channel implements UpstreamOwner {
     return null;
   }
 
+  /** The same for a call that may go to any member: to the one whose turn it is, if that takes it. */
+  get availableToAny(): Upstream | null {
+    if (!this.#spreads || this.#current === null) return this.available;
+    const endpoint = this.#choice.next(performance.now());
+    if (endpoint.name === this.#current.endpoint.name) return this.available;
+    return this.#standby.ready(endpoint) ?? this.available;
+  }
+
   /** Whether new calls may go to this connection. */
   uses(upstream: Upstream): boolean {
-    return upstream === this.#current || this.#extras.includes(upstream);
+    if (upstream === this.#current || this.#extras.includes(upstream)) return true;
+    return this.#spreads && this.#standby.has(upstream);
+  }
+
+  /**
+   * Lends a connection to `endpoint` to somebody who checks it: the one that calls use, or one that stands by.
+   * Returns what ends the wait for it.
+   */
+  use(endpoint: Endpoint, user: StandbyUse): () => void {
+    const current = this.#current;
+    if (current?.endpoint.name !== endpoint.name || !current.canOpen)
+      return this.#standby.use(endpoint, user);
+    user.onReady(current);
+    return () => {};
+  }
+
+  /** The endpoint is on no list any more: nothing is kept for it but the calls that are under way. */
+  forgetEndpoint(endpoint: Endpoint): void {
+    this.#standby.forget(endpoint, "the endpoint is no longer listed");
+  }
+
+  /** Takes in what a check has found: where it speaks against the member in use, another one takes its place. */
+  judge(endpoint: Endpoint, verdict: Verdict): void {
+    if (this.#closed) return;
+    if (this.#choice.judge(endpoint, verdict)) this.#events.onJudged?.(endpoint, verdict);
+    if (verdict.kind === "silent") this.#standby.forget(endpoint, verdict.reason);
+    if (this.#coming !== null) return;
+    if (this.#current === null) {
+      if (verdict.kind === "fit") this.connect();
+    } else {
+      this.#turnToBetter(this.#current);
+    }
   }
 
   /** The call no longer wants a connection. */
@@ -242,13 +235,19 @@ export class Channel implements UpstreamOwner {
 
   /** A member answered that it cannot serve (`no leader`, `server stopped`): go to another if there is one. */
   leave(upstream: Upstream, reason: string): void {
-    if (upstream.endpoint.name !== this.#current?.endpoint.name || this.#coming !== null) return;
     const nowMs = performance.now();
+    if (this.#standby.has(upstream)) this.#choice.failed(upstream.endpoint, reason, nowMs, "misbehaved");
+    if (upstream.endpoint.name !== this.#current?.endpoint.name || this.#coming !== null) return;
     if (nowMs - this.#switchedAtMs < this.#switchPauseMs) return;
     this.#switchedAtMs = nowMs;
-    this.#setAside(upstream.endpoint, reason, nowMs);
+    this.#setAside(upstream.endpoint, reason, nowMs, "misbehaved");
     const others = this.#choice.candidates(nowMs).filter(({ name }) => name !== upstream.endpoint.name);
     if (others.length > 0) this.#bringUp(others);
+  }
+
+  /** What is known of each endpoint. */
+  get reports(): readonly EndpointReport[] {
+    return this.#choice.describe(performance.now());
   }
 
   /** A member has reached a limit of those who make calls; without `upstream` it is the one in use. */
@@ -276,6 +275,19 @@ export class Channel implements UpstreamOwner {
     clearInterval(this.#sweepTimer);
     this.#coming?.abandon();
     for (const upstream of [this.#current, ...this.#extras]) upstream?.abandon();
+    this.#standby.close();
+  }
+
+  /** Leaves a member for a better one: one that checks speak against, or that is slower where latency decides. */
+  #turnToBetter(current: Upstream): void {
+    const nowMs = performance.now();
+    const better = this.#choice.current(nowMs);
+    if (better.name === current.endpoint.name || !this.#choice.isFit(better, nowMs)) return;
+    // Nothing is wrong: so no hurry.
+    const onlyFaster = this.#choice.isFit(current.endpoint, nowMs);
+    if (onlyFaster && nowMs - this.#switchedAtMs < FASTER_PAUSE_MS) return;
+    this.#switchedAtMs = nowMs;
+    this.#bringUp(this.#choice.candidates(nowMs).filter((endpoint) => this.#choice.isFit(endpoint, nowMs)));
   }
 
   /** Stream ids are running out: a successor to the same member takes over when it is ready. */
@@ -325,13 +337,19 @@ export class Channel implements UpstreamOwner {
     const [first, ...rest] = endpoints;
     if (first === undefined || this.#closed) return;
     this.#next = rest;
-    this.#coming = this.#dial(first);
+    const standby = this.#standby.take(first, this);
+    this.#coming = standby ?? this.#dial(first);
+    if (standby !== null) this.onReady(standby);
   }
 
   #dial(endpoint: Endpoint): Upstream {
     const firstStreamId = this.#firstStreamId;
     this.#firstStreamId = 1;
-    return new Upstream(endpoint, this.#dialer, this.#upstreamOptions, this, firstStreamId);
+    return this.#newUpstream(endpoint, this, firstStreamId);
+  }
+
+  #newUpstream(endpoint: Endpoint, owner: UpstreamOwner, firstStreamId = 1): Upstream {
+    return new Upstream(endpoint, this.#dialer, this.#upstreamOptions, owner, firstStreamId);
   }
 
   #sweep(): void {
@@ -367,8 +385,9 @@ export class Channel implements UpstreamOwner {
       const before = [this.#current, ...this.#extras];
       this.#extras = [];
       this.#current = upstream;
-      for (const old of before) old?.retire();
+      for (const old of before) if (old !== null) this.#retire(old);
       this.#choice.succeeded(upstream.endpoint);
+      this.#choice.keep(upstream.endpoint);
       this.#events.onConnected(upstream.endpoint);
     }
     this.#serveWaiting();
@@ -414,12 +433,17 @@ export class Channel implements UpstreamOwner {
     if (this.#waiting.size > 0) this.#serveWaiting();
   }
 
+  /** Calls on it may end by themselves, but not where nobody answers any more. */
+  #retire(upstream: Upstream): void {
+    const report = this.#choice.reportOf(upstream.endpoint, performance.now());
+    if (report?.state === "silent") upstream.abandon(report.reason);
+    else upstream.retire();
+  }
+
   /** Another reason is news too: the member that was lost a moment ago may refuse our certificate now. */
-  #setAside(endpoint: Endpoint, reason: string, nowMs: number): void {
-    const known = this.#choice
-      .describe(nowMs)
-      .find((report) => report.endpoint.name === endpoint.name)?.reason;
-    const first = this.#choice.failed(endpoint, reason, nowMs);
+  #setAside(endpoint: Endpoint, reason: string, nowMs: number, kind?: FailureKind): void {
+    const known = this.#choice.reportOf(endpoint, nowMs)?.reason;
+    const first = this.#choice.failed(endpoint, reason, nowMs, kind);
     this.#events.onEndpointFailed(endpoint, reason, first || (known !== undefined && known !== reason));
   }
 

@@ -1,14 +1,9 @@
 /** The clock of a running process: its turns end where sockets are written to. */
-import type { Clock } from "../base/clock.ts";
+import { type Clock, REAL_TIMERS } from "../base/clock.ts";
 import { atEndOfTurn } from "./end-of-turn.ts";
 
 export const REAL_CLOCK: Clock = {
-  nowMs: () => performance.now(),
-  after(delayMs, run) {
-    const timer = setTimeout(run, delayMs);
-    timer.unref();
-    return () => clearTimeout(timer);
-  },
+  ...REAL_TIMERS,
   endOfTurn(run) {
     atEndOfTurn({ onEndOfTurn: run });
   },

@@ -12,14 +12,14 @@ import type { ConnectionEnd, ConnectionOptions } from "../http2/connection-handl
 import { errorCodeName } from "../http2/error-code.ts";
 import type { Http2LimitName } from "../http2/limits.ts";
 import type { Dial, Dialer } from "../net/dial.ts";
-import type { DialError } from "../net/dial-error.ts";
+import type { DialError, DialFailure } from "../net/dial-error.ts";
 import type { DialTls } from "../net/tls.ts";
 import { Http2Socket } from "./http2-socket.ts";
 
 export interface UpstreamOwner {
   onReady(upstream: Upstream): void;
-  /** The dial failed, or the member did not speak HTTP/2 in time. */
-  onFailed(upstream: Upstream, reason: string): void;
+  /** The dial failed (`failure` says how), or the member did not speak HTTP/2 in time (null). */
+  onFailed(upstream: Upstream, reason: string, failure: DialFailure | null): void;
   /** The member takes no more calls on this connection; those under way go on. */
   onGoaway(upstream: Upstream, reason: string): void;
   /** The connection has ended after it was ready. `expected`: after GOAWAY or `retire`, without a call left. */
@@ -44,7 +44,8 @@ export type UpstreamSocket = Http2Socket | null;
 export class Upstream implements ClientConnectionHandler {
   readonly endpoint: Endpoint;
   connection!: ClientConnection;
-  readonly #owner: UpstreamOwner;
+  /** Hears of it from now on. */
+  owner: UpstreamOwner;
   readonly #options: UpstreamOptions;
   readonly #firstStreamId: number;
   readonly #dial: Dial;
@@ -60,14 +61,14 @@ export class Upstream implements ClientConnectionHandler {
     firstStreamId: number,
   ) {
     this.endpoint = endpoint;
-    this.#owner = owner;
+    this.owner = owner;
     this.#options = options;
     this.#firstStreamId = firstStreamId;
     const { hostname, port, name, scheme } = endpoint;
     const tls = scheme === "https" ? options.tls(hostname) : undefined;
     this.#dial = dialer.start({ hostname, port, name, tls }, null, {
       dialled: (socket) => this.#onDialled(socket),
-      dialFailed: (error: DialError) => this.#fail(error.detail),
+      dialFailed: (error: DialError) => this.#fail(error.detail, error.reason),
     });
   }
 
@@ -86,13 +87,13 @@ export class Upstream implements ClientConnectionHandler {
     else this.abandon();
   }
 
-  /** Ends at once. The owner hears nothing of it; calls under way fail. */
-  abandon(): void {
+  /** Ends at once. The owner hears nothing of it; calls under way fail, for this reason. */
+  abandon(reason = "connection given up"): void {
     const before = this.#state;
     this.#state = "over";
     clearTimeout(this.#timer);
     if (before === "dialling") this.#dial.abandon();
-    else if (before !== "over") this.connection.transportClosed("connection given up");
+    else if (before !== "over") this.connection.transportClosed(reason);
     this.#socket?.finish();
   }
 
@@ -112,10 +113,10 @@ export class Upstream implements ClientConnectionHandler {
     this.#socket.flush();
   }
 
-  #fail(reason: string): void {
+  #fail(reason: string, failure: DialFailure | null = null): void {
     if (this.#state === "over") return;
     this.abandon();
-    this.#owner.onFailed(this, reason);
+    this.owner.onFailed(this, reason, failure);
   }
 
   // From the connection.
@@ -132,20 +133,20 @@ export class Upstream implements ClientConnectionHandler {
     if (this.#state !== "connecting") return;
     this.#state = "ready";
     clearTimeout(this.#timer);
-    this.#owner.onReady(this);
+    this.owner.onReady(this);
   }
 
   onGoaway(code: number, debugText: string): void {
     if (this.#state !== "ready") return;
-    this.#owner.onGoaway(this, `GOAWAY ${errorCodeName(code)}${debugText === "" ? "" : ` ${debugText}`}`);
+    this.owner.onGoaway(this, `GOAWAY ${errorCodeName(code)}${debugText === "" ? "" : ` ${debugText}`}`);
   }
 
   onStreamEnded(): void {
-    this.#owner.onCallEnded(this);
+    this.owner.onCallEnded(this);
   }
 
   onLimit(limit: Http2LimitName, reason: string): void {
-    this.#owner.onLimit(this, limit, reason);
+    this.owner.onLimit(this, limit, reason);
   }
 
   onEnd(end: ConnectionEnd): void {
@@ -154,7 +155,7 @@ export class Upstream implements ClientConnectionHandler {
     this.#state = "over";
     clearTimeout(this.#timer);
     this.#socket?.finish();
-    if (before === "connecting") this.#owner.onFailed(this, end.message);
-    else if (before === "ready") this.#owner.onLost(this, end.message, end.cause === "finished");
+    if (before === "connecting") this.owner.onFailed(this, end.message, null);
+    else if (before === "ready") this.owner.onLost(this, end.message, end.cause === "finished");
   }
 }

@@ -3,12 +3,15 @@
  */
 import { createClient, type Transport } from "@connectrpc/connect";
 import { DeadlineTimer } from "../base/deadline-wheel.ts";
+import type { Balancer } from "../endpoints/balancer.ts";
 import type { Endpoint } from "../endpoints/endpoint.ts";
+import { HealthChecks, type HealthCheckTimes } from "../endpoints/health-checks.ts";
 import { decodedAnswerBytes } from "../etcd/message-weight.ts";
 import { Auth } from "../gen/etcdserverpb/auth_pb.ts";
 import { Cluster } from "../gen/etcdserverpb/cluster_pb.ts";
 import { AnswerMemory } from "../grpc/answer-memory.ts";
-import { Channel, type ChannelEvents } from "../grpc/channel.ts";
+import { Channel } from "../grpc/channel.ts";
+import type { ChannelEvents } from "../grpc/channel-options.ts";
 import { connectTransport } from "../grpc/connect-transport.ts";
 import { SMALL_ANSWERS } from "../grpc/in-process-call.ts";
 import { REAL_CLOCK } from "../grpc/real-clock.ts";
@@ -34,6 +37,7 @@ import type { Downstreams } from "./port/http2-downstream.ts";
 import { checkAddresses, Listeners, type ListenersOptions } from "./port/listeners.ts";
 import { Router } from "./router.ts";
 import { SharedWork, type SharingSwitches } from "./shared-work.ts";
+import { StatusProbe } from "./upstream/status-probe.ts";
 
 export interface GrpcProxyOptions extends ListenersOptions, SharingSwitches {
   readonly endpoints: readonly Endpoint[];
@@ -44,6 +48,9 @@ export interface GrpcProxyOptions extends ListenersOptions, SharingSwitches {
   readonly concurrentStreamsMax: number;
   readonly bufferBytesMax: number;
   readonly dialTimeoutMs: number;
+  readonly balancer: Balancer;
+  /** Null: members are not checked. */
+  readonly healthChecks: HealthCheckTimes | null;
   /** For endpoints that are https. */
   readonly memberTls?: MemberTls | undefined;
   /** Who the proxy is at etcd, for what it does by itself; null: nobody. */
@@ -78,6 +85,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
   const channel = new Channel({
     endpoints: options.endpoints,
     dialTimeoutMs: options.dialTimeoutMs,
+    balancer: options.balancer,
     tls: memberTls && ((hostname) => memberTls.forDial(hostname)),
     budget,
     events: channelEvents(log, limitLog, () => sharedWork.onConnected()),
@@ -122,6 +130,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
   };
   const listeners = new Listeners(options, downstreams);
   channel.connect();
+  const checks = options.healthChecks && healthChecks(options.endpoints, options.healthChecks, channel, own);
   own?.start();
   const renewals = new RenewalWatch(
     [memberTls, clientTls].flatMap((tls) => (tls === undefined || tls.files.length === 0 ? [] : [tls])),
@@ -135,12 +144,29 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
       renewals.close();
       await Promise.race([listeners.clients.drain(), Bun.sleep(DRAIN_MS)]);
       listeners.clients.close();
+      checks?.close();
       own?.close();
       sharedWork.close();
       channel.close();
       listeners.pages?.close(); // Last, so that the pages tell of the end of the others.
     },
   };
+}
+
+function healthChecks(
+  endpoints: readonly Endpoint[],
+  times: HealthCheckTimes,
+  channel: Channel,
+  own: OwnIdentity | null,
+): HealthChecks {
+  const now = (): number => performance.now();
+  return new HealthChecks(endpoints, {
+    ...times,
+    probe: new StatusProbe({ channel, token: () => own?.token ?? "", timeoutMs: 2 * times.timeoutMs, now }),
+    onVerdict: (endpoint, verdict) => channel.judge(endpoint, verdict),
+    clock: REAL_CLOCK,
+    random: Math.random,
+  });
 }
 
 function channelEvents(log: Logger, limitLog: LimitLog, onConnected: () => void): ChannelEvents {
@@ -154,6 +180,10 @@ function channelEvents(log: Logger, limitLog: LimitLog, onConnected: () => void)
     },
     onEndpointFailed(endpoint, reason, news) {
       if (news) log.warn("a member cannot be used", { endpoint: endpoint.name, reason });
+    },
+    onJudged({ name }, verdict) {
+      if (verdict.kind === "fit") log.info("a member passes its checks again", { endpoint: name });
+      else log.warn("a member fails its checks", { endpoint: name, reason: verdict.reason });
     },
     onLimit(endpoint, limit, reason) {
       limitLog.reached("member", limit, endpoint.name, { reason });

@@ -146,7 +146,7 @@ describe("another list", () => {
 
 describe("a check", () => {
   const leaderless = { kind: "unfit", reason: "has no leader" } as const;
-  const silent = { kind: "silent", reason: "no answer" } as const;
+  const silent = { kind: "silent", reason: "no answer", refused: false } as const;
   const fit = { kind: "fit", latencyMs: 1 } as const;
 
   test("that finds the current endpoint unfit or silent turns to a fit one", () => {
@@ -237,7 +237,7 @@ describe("turns", () => {
       [0, 1],
     ]);
     expect(turns(choice, 6)).toBe("abcabc");
-    choice.judge(b, { kind: "silent", reason: "no answer" });
+    choice.judge(b, { kind: "silent", reason: "no answer", refused: false });
     expect(turns(choice, 4)).toBe("acac");
   });
 

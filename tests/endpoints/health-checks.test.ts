@@ -10,7 +10,7 @@ const TIMEOUT_MS = 1_000;
 const [a, b] = ["a", "b"].map((hostname) => createEndpoint("http", hostname, 1)) as [Endpoint, Endpoint];
 const FIT = { kind: "fit", latencyMs: 5 } as const;
 const LEADERLESS = { kind: "unfit", reason: "has no leader" } as const;
-const REFUSED = { kind: "silent", reason: "connection refused", certain: true } as const;
+const REFUSED = { kind: "silent", reason: "connection refused", refused: true } as const;
 
 /** Endpoints whose answers a test decides, and what the checks have told of them. */
 class Scene {
@@ -165,6 +165,14 @@ describe("an endpoint that speaks against itself", () => {
     scene.answers.set("a", REFUSED);
     scene.clock.advance(0);
     expect(scene.news()).toEqual(["a silent"]);
+  });
+
+  test("is left as it was while this process cannot ask", () => {
+    const scene = new Scene();
+    scene.answers.set("a", { kind: "unknown" });
+    scene.clock.advance(5 * INTERVAL_MS);
+    expect(scene.news()).toEqual([]);
+    expect(scene.asked).toBe(6);
   });
 });
 

@@ -5,7 +5,8 @@
  * the call here. It waits for a member like every call, and counts its repeats.
  */
 import type { Endpoint } from "../../endpoints/endpoint.ts";
-import type { Channel, ChannelCall } from "../../grpc/channel.ts";
+import type { Channel } from "../../grpc/channel.ts";
+import type { ChannelCall } from "../../grpc/channel-options.ts";
 import type { CallReceiver, ServerCall } from "../../grpc/server-call.ts";
 import { Code, type Status } from "../../grpc/status.ts";
 import type { Upstream } from "../../grpc/upstream.ts";

@@ -30,6 +30,7 @@ import { callUpstream } from "./upstream-call.ts";
 const HELD_BYTES_MAX = 16 * 1024;
 
 export class SingleRequestForward extends SingleRequestCall implements ClientCallHandler {
+  readonly spreads = true;
   readonly #unary: boolean;
   readonly #effects: AnswerEffects | null;
   #upstreamCall: ClientCall | null = null;

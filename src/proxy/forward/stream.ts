@@ -9,7 +9,8 @@
 import { ByteWriter } from "../../base/byte-writer.ts";
 import type { Endpoint } from "../../endpoints/endpoint.ts";
 import { memberRefusal } from "../../etcd/member-refusal.ts";
-import type { Channel, ChannelCall } from "../../grpc/channel.ts";
+import type { Channel } from "../../grpc/channel.ts";
+import type { ChannelCall } from "../../grpc/channel-options.ts";
 import type { CallFailure, ClientCall, ClientCallHandler } from "../../grpc/client-call.ts";
 import { MessageScanner } from "../../grpc/message-scanner.ts";
 import type { CallReceiver, ServerCall } from "../../grpc/server-call.ts";

@@ -9,7 +9,7 @@ import { ByteWriter } from "../../base/byte-writer.ts";
 import { memberRefusal } from "../../etcd/member-refusal.ts";
 import type { Endpoint } from "../../endpoints/endpoint.ts";
 import { type CallFailure, ClientCall, type ClientCallHandler } from "../../grpc/client-call.ts";
-import type { ChannelCall } from "../../grpc/channel.ts";
+import type { ChannelCall } from "../../grpc/channel-options.ts";
 import type { ServerCall } from "../../grpc/server-call.ts";
 import { Code, readStatus } from "../../grpc/status.ts";
 import type { Upstream } from "../../grpc/upstream.ts";

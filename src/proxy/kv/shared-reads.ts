@@ -18,7 +18,7 @@ import { type Reader, SharedRead, type SharedReadOwner } from "./shared-read.ts"
 import { SharedReadTable } from "./shared-read-table.ts";
 
 export interface SharedReadsOptions {
-  readonly channel: Pick<Channel, "available" | "uses" | "leave" | "begin">;
+  readonly channel: Pick<Channel, "availableToAny" | "uses" | "leave" | "begin">;
   readonly clock: Clock;
   readonly limits: ReadLimits;
   readonly receiveBytesMax: number;
@@ -154,7 +154,7 @@ export class SharedReads implements SharedReadOwner {
       this.#letNextGo(read);
       return;
     }
-    const upstream = this.#options.channel.available;
+    const upstream = this.#options.channel.availableToAny;
     if (upstream === null) {
       this.#disband(read);
       return;

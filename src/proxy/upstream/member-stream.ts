@@ -11,7 +11,8 @@ import type { Endpoint } from "../../endpoints/endpoint.ts";
 import { memberRefusal } from "../../etcd/member-refusal.ts";
 import { type AnswerMemory, HeldAnswer } from "../../grpc/answer-memory.ts";
 import type { CallHead } from "../../grpc/call-head.ts";
-import type { Channel, ChannelCall, MemberLimit } from "../../grpc/channel.ts";
+import type { Channel } from "../../grpc/channel.ts";
+import type { ChannelCall, MemberLimit } from "../../grpc/channel-options.ts";
 import {
   type CallFailure,
   ClientCall,

@@ -14,7 +14,7 @@ import type { Clock } from "../../base/clock.ts";
 import { TokenBucket } from "../../base/token-bucket.ts";
 import { saysTokenEnded } from "../../etcd/auth-refusal.ts";
 import type { AnswerHeader, WatchEvent } from "../../etcd/watch-response.ts";
-import type { MemberLimit } from "../../grpc/channel.ts";
+import type { MemberLimit } from "../../grpc/channel-options.ts";
 import { Code, type Status } from "../../grpc/status.ts";
 import type { OwnIdentity } from "../auth/own-identity.ts";
 import type { ProvenProgress } from "./progress-answers.ts";

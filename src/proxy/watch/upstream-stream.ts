@@ -9,7 +9,7 @@
 import { copyBytes } from "../../base/copy-bytes.ts";
 import { type AnswerHeader, type WatchEvent, WatchResponseReader } from "../../etcd/watch-response.ts";
 import { cancelRequest, createRequest, progressRequest } from "../../etcd/watch-request.ts";
-import type { MemberLimit } from "../../grpc/channel.ts";
+import type { MemberLimit } from "../../grpc/channel-options.ts";
 import type { Status } from "../../grpc/status.ts";
 import { EVENT_BYTES } from "./event-batch.ts";
 import {

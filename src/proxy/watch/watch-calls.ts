@@ -5,7 +5,7 @@
  * is told once, by `onEnd` or `onFailed`; trying again is the hub's business.
  */
 import type { KeyRange } from "../../etcd/key-range.ts";
-import type { MemberLimit } from "../../grpc/channel.ts";
+import type { MemberLimit } from "../../grpc/channel-options.ts";
 import type { Status } from "../../grpc/status.ts";
 
 /** A Watch call to a member. */

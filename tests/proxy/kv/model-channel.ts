@@ -7,7 +7,8 @@
  */
 import type { Endpoint } from "../../../src/endpoints/endpoint.ts";
 import { createEndpoint } from "../../../src/endpoints/endpoint.ts";
-import type { Channel, ChannelCall } from "../../../src/grpc/channel.ts";
+import type { Channel } from "../../../src/grpc/channel.ts";
+import type { ChannelCall } from "../../../src/grpc/channel-options.ts";
 import { Code, RESPONSE_HEAD, type Status, statusTrailers } from "../../../src/grpc/status.ts";
 import type { Upstream } from "../../../src/grpc/upstream.ts";
 import { WAITING_LIMITS, WaitingCalls } from "../../../src/grpc/waiting-calls.ts";
@@ -190,7 +191,10 @@ export class ModelUpstream {
 }
 
 /** What calls see of a channel. */
-type ChannelFace = Pick<Channel, "available" | "uses" | "leave" | "begin" | "forget" | "unavailable">;
+type ChannelFace = Pick<
+  Channel,
+  "available" | "availableToAny" | "uses" | "leave" | "begin" | "forget" | "unavailable"
+>;
 
 export class ModelChannel implements ChannelFace {
   readonly clock: FakeClock;
@@ -234,6 +238,10 @@ export class ModelChannel implements ChannelFace {
   }
 
   // What the proxy does.
+
+  get availableToAny(): Upstream | null {
+    return this.available;
+  }
 
   get available(): Upstream | null {
     return this.current?.canOpen === true ? this.current.asUpstream : null;

@@ -21,6 +21,8 @@ function start(metricsAddress: Address | null, listenAddress: Address = ANY_PORT
     bufferBytesMax: 1 << 20,
     connectionsMax: 10,
     dialTimeoutMs: 1000,
+    balancer: "sticky",
+    healthChecks: null,
     watchCoalescing: false,
     readCoalescing: false,
     cache: null,
