@@ -187,7 +187,7 @@ export class WatchFaultRun implements AsyncDisposable {
       for (const relay of this.relays) relay.pass();
     },
     "the proxy loses the member that it uses": async () => {
-      const used = this.relays.filter((relay) => relay.connections > 0);
+      const used = this.relays.filter((relay) => relay.endpoint === this.proxy.endpointInUse);
       for (const relay of used) relay.refuse();
       await this.writers.progress(WRITES);
       for (const relay of used) relay.pass();

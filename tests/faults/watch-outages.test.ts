@@ -99,9 +99,9 @@ async function violations(): Promise<string[]> {
   ]);
 }
 
-/** The member that the proxy has its connections to. */
+/** The member that the proxy's calls go to. */
 function memberInUse(): EtcdMember {
-  const used = relays.findIndex(({ connections }) => connections > 0);
+  const used = relays.findIndex(({ endpoint }) => endpoint === proxy.endpointInUse);
   if (used === -1) throw new Error("the proxy is connected to no member");
   return cluster.member(used);
 }

@@ -93,6 +93,12 @@ export class EtcdproxyProcess implements AsyncDisposable {
     return this.stderr.lines.map(parseLogEntry).filter((entry) => entry !== undefined);
   }
 
+  /** The endpoint that a grpc-proxy's calls go to, as its log tells; undefined before it was connected. */
+  get endpointInUse(): string | undefined {
+    const connected = this.log.findLast(({ msg }) => msg === "connected to a member");
+    return connected && String(connected["endpoint"]);
+  }
+
   /** The first log entry, past or future, with this message. */
   logged(message: string, deadlineMs?: number): Promise<LogEntry> {
     return this.stderr.find(`log message "${message}"`, entryWith([message]), deadlineMs);

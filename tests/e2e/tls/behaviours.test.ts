@@ -18,7 +18,6 @@ import { TemporaryFolder } from "../../harness/temporary-folder.ts";
 import { waitFor } from "../../harness/wait-for.ts";
 import { LeaseStream } from "../lease/lease-stream.ts";
 import { bytes } from "../methods/side.ts";
-import { connectionsTo } from "../sockets.ts";
 import { WatchStream } from "../watch/watch-stream.ts";
 import { shownToClients, shownToMembers } from "./secure-member.ts";
 
@@ -227,7 +226,7 @@ test("calls and watches go on when the member in use is killed", async () => {
   using client = new GrpcClient(other.address, {}, tls);
   using watch = new WatchStream(client);
   const { watchId } = await watch.open({ key: "failover" });
-  const used = cluster.members.find(({ endpoint }) => connectionsTo(other.pid, endpoint) > 0)!;
+  const used = cluster.members.find(({ endpoint }) => endpoint === other.endpointInUse)!;
   await used.kill();
   try {
     await waitFor("a put", async () => {
