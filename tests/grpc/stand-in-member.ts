@@ -86,7 +86,7 @@ export class StandInCall {
   }
 
   /** The head of an answer and one message, whole. */
-  sendMessage(payload: string): void {
+  sendMessage(payload: string | Uint8Array): void {
     this.stream.sendHeaders(RESPONSE_HEAD, false);
     this.sendBytes(framed(payload));
   }
@@ -96,7 +96,7 @@ export class StandInCall {
   }
 
   /** One message and OK. */
-  answer(payload: string): void {
+  answer(payload: string | Uint8Array): void {
     this.sendMessage(payload);
     this.stream.sendTrailers(statusTrailers({ code: 0, message: "" }));
   }
