@@ -21,17 +21,19 @@ class SlotHead extends DeadlineEntry {
   override onDeadline(): void {}
 }
 
-/** Length of a tick: how late a deadline may fire, in milliseconds. */
+/** Length of a tick unless told otherwise: how late a deadline may fire, in milliseconds. */
 export const TICK_MS = 16;
 const SLOTS = 512;
 
 export class DeadlineWheel {
   readonly #slots: SlotHead[] = [];
+  readonly #tickMs: number;
   #size = 0;
   #tick: number;
 
-  constructor(nowMs: number) {
-    this.#tick = Math.floor(nowMs / TICK_MS);
+  constructor(nowMs: number, tickMs = TICK_MS) {
+    this.#tickMs = tickMs;
+    this.#tick = Math.floor(nowMs / tickMs);
     for (let i = 0; i < SLOTS; i++) {
       const head = new SlotHead();
       head.wheelPrevious = head;
@@ -47,7 +49,7 @@ export class DeadlineWheel {
 
   /** Adds an entry with a finite deadline that is in no wheel. */
   add(entry: DeadlineEntry): void {
-    const tick = Math.max(Math.ceil(entry.deadlineMs / TICK_MS), this.#tick + 1);
+    const tick = Math.max(Math.ceil(entry.deadlineMs / this.#tickMs), this.#tick + 1);
     const head = this.#slots[tick % SLOTS]!;
     const last = head.wheelPrevious!;
     last.wheelNext = entry;
@@ -71,7 +73,7 @@ export class DeadlineWheel {
 
   /** Fires what is due at `nowMs`. */
   advance(nowMs: number): void {
-    const target = Math.floor(nowMs / TICK_MS);
+    const target = Math.floor(nowMs / this.#tickMs);
     // After a long pause one round visits every slot.
     const first = Math.max(this.#tick + 1, target - SLOTS + 1);
     this.#tick = Math.max(this.#tick, target);
@@ -94,15 +96,22 @@ export class DeadlineWheel {
 
 /** A wheel on the real clock. Its timer runs only while something waits, and keeps no process alive. */
 export class DeadlineTimer {
-  readonly #wheel = new DeadlineWheel(performance.now());
+  readonly #tickMs: number;
+  readonly #wheel: DeadlineWheel;
   #timer: ReturnType<typeof setInterval> | null = null;
+
+  /** Long ticks are for what is far away: they wake the process less often. */
+  constructor(tickMs = TICK_MS) {
+    this.#tickMs = tickMs;
+    this.#wheel = new DeadlineWheel(performance.now(), tickMs);
+  }
 
   add(entry: DeadlineEntry): void {
     if (entry.deadlineMs === Number.POSITIVE_INFINITY) return;
     if (this.#wheel.size === 0) this.#wheel.advance(performance.now());
     this.#wheel.add(entry);
     if (this.#timer !== null) return;
-    this.#timer = setInterval(() => this.#onTick(), TICK_MS);
+    this.#timer = setInterval(() => this.#onTick(), this.#tickMs);
     this.#timer.unref();
   }
 

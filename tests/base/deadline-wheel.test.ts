@@ -35,6 +35,16 @@ describe("a deadline", () => {
     expect(entries[0]!.fired).toBe(1);
   });
 
+  test("fires at most one tick late where ticks are longer, a round of which reaches farther", () => {
+    const wheel = new DeadlineWheel(0, 250);
+    const entry = new Entry(100_001);
+    wheel.add(entry);
+    for (let nowMs = 0; nowMs <= 100_000; nowMs += 50) wheel.advance(nowMs);
+    expect(entry.fired).toBe(0);
+    wheel.advance(100_250);
+    expect(entry.fired).toBe(1);
+  });
+
   test("fires once", () => {
     const { wheel, entries } = wheelWith(10);
     for (let nowMs = 0; nowMs < 100_000; nowMs += 100) wheel.advance(nowMs);
