@@ -25,6 +25,8 @@ export interface ClientConnectionHandler extends ConnectionHandler {
    * another one may open.
    */
   onStreamEnded(): void;
+  /** A stream has opened while the keepalive rested: look at it again. */
+  onAwake?(): void;
 }
 
 const STREAM_ID_MAX = 0x7fffffff;
@@ -82,6 +84,7 @@ export class ClientConnection extends Connection {
     const stream = new Stream(this, id, this.outbound.remoteSettings.initialWindowBytes, handler);
     this.streams.add(stream);
     stream.sendHeaders(fields, endStream);
+    if (this.liveness.resting) this.#handler.onAwake?.();
     return stream;
   }
 
@@ -131,6 +134,7 @@ export class ClientConnection extends Connection {
       return;
     }
     stream.headReceived = true;
+    this.liveness.idlePings = 0;
     stream.contentBytesLeft = head.contentLengthBytes;
     if (endStream && head.contentLengthBytes > 0) {
       this.failStream(stream, ErrorCode.PROTOCOL_ERROR, "content-length without content");

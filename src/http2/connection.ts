@@ -32,6 +32,7 @@ import {
 import { FrameReader, type FrameSink } from "./frame-reader.ts";
 import { checkDependency, HeaderBlockReader } from "./header-block-reader.ts";
 import { trailerProblem } from "./header-rules.ts";
+import { KEEPALIVE_PING, type Liveness } from "./keepalive.ts";
 import { CONNECTION_WINDOW_BYTES, type Http2LimitName } from "./limits.ts";
 import {
   type Goaway,
@@ -69,6 +70,8 @@ export abstract class Connection extends ConnectionBuffers implements FrameSink,
   ended = false;
   /** The peer's SETTINGS have come: it speaks HTTP/2 and is alive. */
   settingsReceived = false;
+  /** What `Keepalive` knows of its PINGs; see there. */
+  readonly liveness: Liveness = { pingUnanswered: false, idlePings: 0, resting: false };
   readonly streams = new StreamTable();
   protected readonly floods: FloodGuard;
   /** The highest stream id the peer has opened. */
@@ -305,12 +308,15 @@ export abstract class Connection extends ConnectionBuffers implements FrameSink,
     if (id !== 0) throw onStream("PING");
     if (end - start !== 8) throw wrongSize("PING");
     if ((flags & Flag.ACK) !== 0) {
-      this.onPingAck(bytes, start);
+      if (KEEPALIVE_PING.compare(bytes, start, end) === 0) this.liveness.pingUnanswered = false;
+      else this.onPingAck(bytes, start);
       return;
     }
-    if (!this.outbound.sentSincePing()) this.floods.note("pings", this.nowMs);
+    const sentSincePing = this.outbound.sentSincePing();
+    if (!sentSincePing) this.floods.note("pings", this.nowMs);
     writePing(this.outbound.output, true, bytes, start);
     this.outbound.announce();
+    this.onPing(sentSincePing);
   }
 
   #onWindowUpdate(id: number, bytes: Uint8Array, start: number, end: number): void {
@@ -381,7 +387,10 @@ export abstract class Connection extends ConnectionBuffers implements FrameSink,
   /** DATA of `bytes` bytes for a stream that is closed. */
   protected abstract onLateData(id: number, bytes: number): void;
   protected onRemoteSettings(_first: boolean): void {}
+  /** An acknowledgement of a PING that is not `ping`'s. */
   protected onPingAck(_bytes: Uint8Array, _start: number): void {}
+  /** The peer has sent a PING; whether HEADERS or DATA of ours went out since its last one. */
+  protected onPing(_sentSincePing: boolean): void {}
   /** True when the connection has nothing left to do. */
   protected abstract get finished(): boolean;
   /** A stream has left the table. */
@@ -392,6 +401,14 @@ export abstract class Connection extends ConnectionBuffers implements FrameSink,
   protected onResetByPeer(): void {}
 
   // ── frames out: called by streams ──────────────────────────────────────────────────────────────────
+
+  /** Asks for a sign of life. */
+  ping(): void {
+    this.liveness.pingUnanswered = true;
+    writePing(this.outbound.output, false, KEEPALIVE_PING, 0);
+    this.outbound.announce();
+    this.outbound.settle();
+  }
 
   /** `streamId` 0 names the connection's window. */
   writeCredit(streamId: number, creditBytes: number): void {

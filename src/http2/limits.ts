@@ -16,6 +16,9 @@ export interface Http2Limits {
   /** PINGs, each of which costs an answer (CVE-2019-9512). One for each time that we have sent something is
    * free: a gRPC peer probes the bandwidth with a PING each round trip while DATA comes. */
   readonly pings: RateLimit;
+  /** The least time between two PINGs of a client that does not get anything, in milliseconds (`PingStrikes`);
+   * 0: none is too soon. Clients that ask all the time whether we live keep us, and the network, awake for nothing. */
+  readonly pingIntervalMinMs: number;
   /** SETTINGS, each of which costs an acknowledgement (CVE-2019-9515). */
   readonly settings: RateLimit;
   /** DATA frames that carry nothing and end nothing (CVE-2019-9518). */
@@ -48,6 +51,7 @@ export type Http2LimitName =
   | "continuationFrames"
   | "resets"
   | "pings"
+  | "pingStrikes"
   | "settings"
   | "emptyData"
   | "idleFrames"
@@ -66,6 +70,7 @@ export const HTTP2_LIMITS: Http2Limits = {
   continuationFramesMax: 16,
   resets: { burst: 20_000, perSecond: 2_000 },
   pings: { burst: 1_000, perSecond: 200 },
+  pingIntervalMinMs: 0,
   settings: { burst: 100, perSecond: 10 },
   emptyData: { burst: 1_000, perSecond: 200 },
   idleFrames: { burst: 2_000, perSecond: 500 },

@@ -9,6 +9,7 @@ import { ConnectionError, ErrorCode } from "./error-code.ts";
 import { CONNECTION_PREFACE, writeGoaway, writePing } from "./frame.ts";
 import { HeadCache } from "./head-cache.ts";
 import { type RequestHead, readRequestHead } from "./header-rules.ts";
+import { PingStrikes, TOO_MANY_PINGS } from "./ping-strikes.ts";
 import { NO_HANDLER, Stream } from "./stream.ts";
 
 export interface ServerConnectionHandler extends ConnectionHandler {
@@ -27,11 +28,13 @@ const DRAIN_PING = Buffer.from("drainetc", "latin1");
 export class ServerConnection extends Connection {
   readonly #handler: ServerConnectionHandler;
   readonly #heads = new HeadCache<RequestHead | string>(readRequestHead);
+  readonly #pingStrikes: PingStrikes;
   #prefaceBytes = 0;
   #drain: "no" | "announced" | "last stream told" = "no";
 
   constructor(options: ConnectionOptions, handler: ServerConnectionHandler) {
     super("server", options, "");
+    this.#pingStrikes = new PingStrikes(options.limits.pingIntervalMinMs);
     this.handler = handler;
     this.#handler = handler;
   }
@@ -144,6 +147,11 @@ export class ServerConnection extends Connection {
     writeGoaway(this.outbound.output, this.lastRemoteStreamId, ErrorCode.NO_ERROR, "draining");
     this.outbound.announce();
     this.finishWhenIdle();
+  }
+
+  protected override onPing(sentSincePing: boolean): void {
+    if (!this.#pingStrikes.note(sentSincePing, this.nowMs)) return;
+    throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, TOO_MANY_PINGS, "pingStrikes");
   }
 
   protected override get finished(): boolean {

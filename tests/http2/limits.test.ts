@@ -411,6 +411,7 @@ describe("the owner of a connection hears the name of each limit", () => {
   const cases: readonly (readonly [limit: Http2LimitName, attack: () => ServerWire | ClientWire])[] = [
     ["resets", () => attacked({ resets: NONE }, (wire) => [wire.headers(1, [["X", "1"]])])],
     ["pings", () => attacked({ pings: NONE }, () => [ping("12345678")])],
+    ["pingStrikes", () => attacked({ pingIntervalMinMs: 9 }, () => Array(4).fill(ping("12345678")))],
     ["settings", () => attacked({ settings: { burst: 1, perSecond: 0 } }, () => [settings()])],
     ["emptyData", () => attacked({ emptyData: NONE }, (wire) => [wire.headers(1, REQUEST), data(1, "")])],
     ["windowUpdates", () => attacked({ windowUpdates: NONE }, () => [windowUpdate(0, 1)])],

@@ -254,6 +254,7 @@ export function freshClient(options: WireOptions = {}, firstStreamId = 1): Clien
           onGoaway: (code, debugText) =>
             wire.events.push(`goaway ${errorCodeName(code)} ${debugText}`.trim()),
           onStreamEnded: () => wire.events.push("stream ended"),
+          onAwake: () => wire.events.push("awake"),
         },
         firstStreamId,
       ),
