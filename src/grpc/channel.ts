@@ -99,6 +99,7 @@ export class Channel implements UpstreamOwner {
     this.#firstStreamId = options.firstStreamId ?? 1;
     this.#upstreamOptions = {
       readyTimeoutMs: options.dialTimeoutMs,
+      keepalive: options.keepalive,
       tls: options.tls ?? ((hostname) => dialTls(createDialContext(NO_CREDENTIALS), hostname, true)),
       connection: {
         // All clients share these connections: what one of them may hold is no measure for all.

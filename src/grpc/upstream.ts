@@ -15,6 +15,7 @@ import type { Dial, Dialer } from "../net/dial.ts";
 import type { DialError, DialFailure } from "../net/dial-error.ts";
 import type { DialTls } from "../net/tls.ts";
 import { Http2Socket } from "./http2-socket.ts";
+import type { MemberKeepalive, MemberKeepaliveRun } from "./member-keepalive.ts";
 
 export interface UpstreamOwner {
   onReady(upstream: Upstream): void;
@@ -36,6 +37,8 @@ export interface UpstreamOptions {
   readonly connection: ConnectionOptions;
   /** What a dial to an https endpoint shows and demands now. */
   readonly tls: (hostname: string) => DialTls;
+  /** Without it a silent connection is taken for a live one. */
+  readonly keepalive?: MemberKeepalive | undefined;
 }
 
 /** What the dialer's sockets carry. */
@@ -52,6 +55,7 @@ export class Upstream implements ClientConnectionHandler {
   #socket: Http2Socket | null = null;
   #state: "dialling" | "connecting" | "ready" | "over" = "dialling";
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #keepalive: MemberKeepaliveRun | undefined;
 
   constructor(
     endpoint: Endpoint,
@@ -91,7 +95,7 @@ export class Upstream implements ClientConnectionHandler {
   abandon(reason = "connection given up"): void {
     const before = this.#state;
     this.#state = "over";
-    clearTimeout(this.#timer);
+    this.#stopTimers();
     if (before === "dialling") this.#dial.abandon();
     else if (before !== "over") this.connection.transportClosed(reason);
     this.#socket?.finish();
@@ -111,6 +115,11 @@ export class Upstream implements ClientConnectionHandler {
       this.#options.readyTimeoutMs,
     );
     this.#socket.flush();
+  }
+
+  #stopTimers(): void {
+    clearTimeout(this.#timer);
+    this.#keepalive?.stop();
   }
 
   #fail(reason: string, failure: DialFailure | null = null): void {
@@ -133,16 +142,22 @@ export class Upstream implements ClientConnectionHandler {
     if (this.#state !== "connecting") return;
     this.#state = "ready";
     clearTimeout(this.#timer);
+    this.#keepalive = this.#options.keepalive?.start(this.endpoint, this.connection);
     this.owner.onReady(this);
   }
 
   onGoaway(code: number, debugText: string): void {
     if (this.#state !== "ready") return;
+    this.#keepalive?.onGoaway(code, debugText);
     this.owner.onGoaway(this, `GOAWAY ${errorCodeName(code)}${debugText === "" ? "" : ` ${debugText}`}`);
   }
 
   onStreamEnded(): void {
     this.owner.onCallEnded(this);
+  }
+
+  onAwake(): void {
+    this.#keepalive?.awake();
   }
 
   onLimit(limit: Http2LimitName, reason: string): void {
@@ -153,7 +168,7 @@ export class Upstream implements ClientConnectionHandler {
     if (end.limit !== null) this.onLimit(end.limit, end.message);
     const before = this.#state;
     this.#state = "over";
-    clearTimeout(this.#timer);
+    this.#stopTimers();
     this.#socket?.finish();
     if (before === "connecting") this.owner.onFailed(this, end.message, null);
     else if (before === "ready") this.owner.onLost(this, end.message, end.cause === "finished");

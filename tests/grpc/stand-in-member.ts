@@ -20,6 +20,8 @@ import { waitFor } from "../harness/wait-for.ts";
 
 export interface StandInOptions {
   readonly concurrentStreamsMax?: number;
+  /** Clients that ping more often than so many milliseconds apart are cut as etcd cuts them. */
+  readonly pingIntervalMinMs?: number;
   /** The port to listen on; any free one when absent. */
   readonly port?: number;
   /** Answers every call; without it calls wait in `calls`. */
@@ -34,10 +36,12 @@ export class StandInConnection {
   readonly socket: Http2Socket;
   readonly #raw: Socket<StandInConnection>;
 
-  constructor(raw: Socket<StandInConnection>, member: StandInMember, concurrentStreamsMax: number) {
+  constructor(raw: Socket<StandInConnection>, member: StandInMember, options: StandInOptions) {
     this.#raw = raw;
+    const defaults = defaultSettings();
+    const { concurrentStreamsMax = defaults.concurrentStreamsMax, pingIntervalMinMs = 0 } = options;
     this.http2 = new ServerConnection(
-      { limits: HTTP2_LIMITS, settings: { ...defaultSettings(), concurrentStreamsMax } },
+      { limits: { ...HTTP2_LIMITS, pingIntervalMinMs }, settings: { ...defaults, concurrentStreamsMax } },
       {
         onOutput: () => this.socket.onOutput(),
         onOutputLarge: () => this.socket.onOutputLarge(),
@@ -139,8 +143,7 @@ export class StandInMember implements Disposable {
             socket.write(options.instead);
             return;
           }
-          const streamsMax = options.concurrentStreamsMax ?? defaultSettings().concurrentStreamsMax;
-          socket.data = new StandInConnection(socket, this, streamsMax);
+          socket.data = new StandInConnection(socket, this, options);
           this.connections.push(socket.data);
         },
         data: (socket, chunk) => socket.data?.socket.onData(chunk),
