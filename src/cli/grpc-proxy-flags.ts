@@ -105,8 +105,9 @@ export const grpcProxyFlags = [
     placeholder: "duration",
     default: 0,
     group: "Connections to members",
-    since: "later",
-    description: "how often members are sent an HTTP/2 ping; 0: never",
+    since: "live",
+    description:
+      "after how long without a byte from a member it is sent an HTTP/2 ping, at least 10s; 0: never",
   },
   {
     name: "dial-keepalive-timeout",
@@ -114,16 +115,17 @@ export const grpcProxyFlags = [
     placeholder: "duration",
     default: 20_000,
     group: "Connections to members",
-    since: "later",
-    description: "how long such a ping may stay unanswered",
+    since: "live",
+    description: "how long the member may then stay silent before its connection is given up; 0: 20s",
   },
   {
     name: "permit-without-stream",
     kind: "boolean",
     default: false,
     group: "Connections to members",
-    since: "later",
-    description: "ping members also while no call is active",
+    since: "live",
+    description:
+      "ping members also while no call is active: twice at most in a row, since etcd lets no more pass",
   },
   {
     name: "resolver-prefix",
@@ -299,8 +301,9 @@ export const grpcProxyFlags = [
     placeholder: "duration",
     default: 5_000,
     group: "Keepalive of clients",
-    since: "later",
-    description: "shortest interval at which a client may ping the proxy",
+    since: "live",
+    description:
+      "shortest interval at which a client that gets nothing may ping the proxy; 0: none is too short",
   },
   {
     name: "grpc-keepalive-interval",
@@ -308,8 +311,9 @@ export const grpcProxyFlags = [
     placeholder: "duration",
     default: 7_200_000,
     group: "Keepalive of clients",
-    since: "later",
-    description: "how often clients are sent an HTTP/2 ping; 0: never",
+    since: "live",
+    description:
+      "after how long without a byte from a client it is sent an HTTP/2 ping, at least 1s; 0: never",
   },
   {
     name: "grpc-keepalive-timeout",
@@ -317,8 +321,8 @@ export const grpcProxyFlags = [
     placeholder: "duration",
     default: 20_000,
     group: "Keepalive of clients",
-    since: "later",
-    description: "how long such a ping may stay unanswered",
+    since: "live",
+    description: "how long the client may then stay silent before its connection is closed; 0: no pings",
   },
   ...tlsFlags,
   {

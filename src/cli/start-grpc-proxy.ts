@@ -16,6 +16,7 @@ import { listenAddressFlag, metricsAddressFlag, type PagesUrl } from "./address-
 import { choiceOptions, withWeights } from "./choice-flags.ts";
 import { usageError } from "./command-line-error.ts";
 import type { GrpcProxyFlags } from "./grpc-proxy-flags.ts";
+import { clientKeepaliveFlags, memberKeepaliveFlags } from "./keepalive-flags.ts";
 import type { RunningProduct } from "./lifecycle.ts";
 import { ownUserFlags } from "./own-user-flags.ts";
 import { loadMemberTls, loadServedTls, membersSpeakTls } from "./tls-flags.ts";
@@ -59,6 +60,8 @@ export async function startGrpcProxyProduct(flags: GrpcProxyFlags, log: Logger):
       dialTimeoutMs: flags.dialTimeoutMs,
       balancer,
       healthChecks,
+      memberKeepalive: memberKeepaliveFlags(flags, log.child("grpc-proxy")),
+      clientKeepalive: clientKeepaliveFlags(flags, log.child("grpc-proxy")),
       watchCoalescing: flags.watchCoalescing,
       readCoalescing: flags.readCoalescing,
       cache: cacheBounds(flags),

@@ -14,6 +14,8 @@ import { Channel } from "../grpc/channel.ts";
 import type { ChannelEvents } from "../grpc/channel-options.ts";
 import { connectTransport } from "../grpc/connect-transport.ts";
 import { SMALL_ANSWERS } from "../grpc/in-process-call.ts";
+import { keepaliveTimer } from "../grpc/keepalive-run.ts";
+import { MemberKeepalive, type MemberKeepaliveOptions } from "../grpc/member-keepalive.ts";
 import { REAL_CLOCK } from "../grpc/real-clock.ts";
 import { BufferBudget } from "../http2/buffer-budget.ts";
 import type { ConnectionOptions } from "../http2/connection-handler.ts";
@@ -33,6 +35,7 @@ import type { ForwardLimits } from "./forward/forward-limits.ts";
 import { SingleRequestForward } from "./forward/single-request.ts";
 import { ownMetricsPage } from "./pages/own-metrics.ts";
 import { createPages } from "./pages/pages.ts";
+import { ClientKeepalive, type ClientKeepaliveOptions } from "./port/client-keepalive.ts";
 import type { Downstreams } from "./port/http2-downstream.ts";
 import { checkAddresses, Listeners, type ListenersOptions } from "./port/listeners.ts";
 import { Router } from "./router.ts";
@@ -51,6 +54,10 @@ export interface GrpcProxyOptions extends ListenersOptions, SharingSwitches {
   readonly balancer: Balancer;
   /** Null: members are not checked. */
   readonly healthChecks: HealthCheckTimes | null;
+  /** Without it silent members are not asked whether they live. */
+  readonly memberKeepalive?: MemberKeepaliveOptions | null | undefined;
+  /** Without it neither are clients, and these may ask as often as they like. */
+  readonly clientKeepalive?: ClientKeepaliveOptions | undefined;
   /** For endpoints that are https. */
   readonly memberTls?: MemberTls | undefined;
   /** Who the proxy is at etcd, for what it does by itself; null: nobody. */
@@ -82,10 +89,12 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
   const limitLog = new LimitLog(limitedLog);
   const budget = new BufferBudget(options.bufferBytesMax);
   const memory = new AnswerMemory(budget);
+  const keepalives = keepaliveTimer();
   const channel = new Channel({
     endpoints: options.endpoints,
     dialTimeoutMs: options.dialTimeoutMs,
     balancer: options.balancer,
+    keepalive: memberKeepalive(options, keepalives, log),
     tls: memberTls && ((hostname) => memberTls.forDial(hostname)),
     budget,
     events: channelEvents(log, limitLog, () => sharedWork.onConnected()),
@@ -126,7 +135,8 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     deadlines: new DeadlineTimer(),
     log: limitedLog,
     limits: limitLog,
-    http2: downstreamConnections(options.concurrentStreamsMax, budget),
+    http2: downstreamConnections(options, budget),
+    keepalive: new ClientKeepalive(options.clientKeepalive?.pings ?? null, keepalives),
   };
   const listeners = new Listeners(options, downstreams);
   channel.connect();
@@ -206,9 +216,27 @@ function forwardLimits({ sendBytesMax, receiveBytesMax, bufferBytesMax }: GrpcPr
   };
 }
 
-function downstreamConnections(concurrentStreamsMax: number, budget: BufferBudget): ConnectionOptions {
+function memberKeepalive(
+  options: GrpcProxyOptions,
+  timer: DeadlineTimer,
+  log: Logger,
+): MemberKeepalive | undefined {
+  if (!options.memberKeepalive) return undefined;
+  return new MemberKeepalive(options.memberKeepalive, timer, ({ name }, timeMs) => {
+    const interval = `${timeMs / 1000}s`;
+    log.warn("a member finds the keepalive pings too many: it is pinged less often", {
+      endpoint: name,
+      interval,
+    });
+  });
+}
+
+function downstreamConnections(
+  { concurrentStreamsMax, clientKeepalive }: GrpcProxyOptions,
+  budget: BufferBudget,
+): ConnectionOptions {
   return {
-    limits: HTTP2_LIMITS,
+    limits: { ...HTTP2_LIMITS, pingIntervalMinMs: clientKeepalive?.pingIntervalMinMs ?? 0 },
     budget,
     settings: {
       ...defaultSettings(),

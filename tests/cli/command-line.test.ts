@@ -32,6 +32,12 @@ const grpcProxyDefaults: GrpcProxyFlags = {
   endpointWeights: [],
   healthCheckIntervalMs: 1_000,
   healthCheckTimeoutMs: 1_000,
+  dialKeepaliveTimeMs: 0,
+  dialKeepaliveTimeoutMs: 20_000,
+  permitWithoutStream: false,
+  grpcKeepaliveMinTimeMs: 5_000,
+  grpcKeepaliveIntervalMs: 7_200_000,
+  grpcKeepaliveTimeoutMs: 20_000,
   readCoalescing: true,
   cache: true,
   cacheMaxAgeMs: 1000,
@@ -193,9 +199,7 @@ describe("a flag whose feature comes later", () => {
   });
 
   test("is refused with its default value, too", () => {
-    expect(errorLine(["grpc-proxy", "start", "--grpc-keepalive-interval=2h"])).toBe(
-      "not supported yet: --grpc-keepalive-interval",
-    );
+    expect(errorLine(["grpc-proxy", "start", "--resolver-ttl=0"])).toBe("not supported yet: --resolver-ttl");
     expect(errorLine(["grpc-proxy", "start", "--enable-pprof=false"])).toBe(
       "not supported yet: --enable-pprof",
     );

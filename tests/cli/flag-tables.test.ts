@@ -90,8 +90,6 @@ describe("the flag tables", () => {
       "workers",
     ]);
     expect(laterNames(grpcProxyFlags)).toEqual([
-      "dial-keepalive-time",
-      "dial-keepalive-timeout",
       "discovery-refresh",
       "discovery-srv",
       "discovery-srv-name",
@@ -102,12 +100,8 @@ describe("the flag tables", () => {
       "experimental-enable-grpc-logging",
       "experimental-leasing-prefix",
       "experimental-serializable-ordering",
-      "grpc-keepalive-interval",
-      "grpc-keepalive-min-time",
-      "grpc-keepalive-timeout",
       "insecure-discovery",
       "namespace",
-      "permit-without-stream",
       "resolver-prefix",
       "resolver-ttl",
       "workers",

@@ -93,7 +93,7 @@ const floods: readonly Flood[] = [
     first: frame(HEADERS, END_HEADERS | END_STREAM, 1, RANGE),
     frame: () => rstStream(1, CANCEL),
   },
-  { name: "PINGs", limit: "pings", frame: () => ping("12345678") },
+  { name: "PINGs", limit: "pingStrikes", frame: () => ping("12345678") },
   { name: "SETTINGS", limit: "settings", frame: () => settings() },
   {
     name: "DATA frames that carry nothing",

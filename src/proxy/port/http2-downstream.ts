@@ -8,6 +8,7 @@ import type { DeadlineTimer } from "../../base/deadline-wheel.ts";
 import { CallHead, isGrpcContentType } from "../../grpc/call-head.ts";
 import { type Http2CallOwner, Http2ServerCall } from "../../grpc/http2-server-call.ts";
 import { Http2Socket } from "../../grpc/http2-socket.ts";
+import type { KeepaliveRun } from "../../grpc/keepalive-run.ts";
 import { type CallLimitName, NO_RECEIVER } from "../../grpc/server-call.ts";
 import { Code } from "../../grpc/status.ts";
 import { headerField } from "../../hpack/header-field.ts";
@@ -21,6 +22,7 @@ import type { LimitLog } from "../../observe/limit-log.ts";
 import type { RateLimitedLog } from "../../observe/rate-limited-log.ts";
 import { type Pages, servePage } from "../pages/page.ts";
 import type { CallRoutes } from "./call-routes.ts";
+import type { ClientKeepalive } from "./client-keepalive.ts";
 
 /** What every connection of the port shares. */
 export interface Downstreams {
@@ -28,6 +30,7 @@ export interface Downstreams {
   readonly pages: Pages;
   readonly deadlines: DeadlineTimer;
   readonly http2: ConnectionOptions;
+  readonly keepalive: ClientKeepalive;
   readonly log: RateLimitedLog;
   /** Told of each limit that a client reaches. */
   readonly limits: LimitLog;
@@ -48,6 +51,7 @@ export class Http2Downstream implements ServerConnectionHandler, Http2CallOwner 
   readonly socket: Http2Socket;
   readonly deadlines: DeadlineTimer;
   readonly #shared: Downstreams;
+  readonly #keepalive: KeepaliveRun | null;
   #lastHead: RequestHead | null = null;
   #lastKind: CallKind = NO_KIND;
 
@@ -57,6 +61,7 @@ export class Http2Downstream implements ServerConnectionHandler, Http2CallOwner 
     this.connection = new ServerConnection(shared.http2, this);
     this.socket = new Http2Socket(socket, this.connection);
     this.socket.onOutput();
+    this.#keepalive = shared.keepalive.start(this.connection);
   }
 
   onRequest(stream: Stream, head: RequestHead, endStream: boolean): void {
@@ -115,6 +120,13 @@ export class Http2Downstream implements ServerConnectionHandler, Http2CallOwner 
   }
 
   onEnd(end: ConnectionEnd): void {
+    this.#keepalive?.stop();
+    if (this.#keepalive?.gaveUp === true) {
+      this.#shared.log.write("info", "vanished", "gave up a client that does not answer", {
+        peer: this.socket.peer,
+        reason: end.message,
+      });
+    }
     if (end.cause === "self" && end.code !== ErrorCode.NO_ERROR) {
       const code = errorCodeName(end.code);
       if (end.limit !== null) this.#limitReached(end.limit, end.message, { code });
