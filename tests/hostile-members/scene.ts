@@ -42,7 +42,11 @@ export class HostileScene implements AsyncDisposable {
     const rescue = new TcpRelay(cluster.endpoints[0]!);
     rescue.refuse();
     try {
-      const proxy = await startGrpcProxy([member.endpoint, rescue.endpoint], flags);
+      // Without checks, which would find the member out before clients' calls meet what it does.
+      const proxy = await startGrpcProxy(
+        [member.endpoint, rescue.endpoint],
+        ["--health-check-interval=0", ...flags],
+      );
       await member.connected();
       if (!alone) rescue.pass();
       return new HostileScene(member, rescue, proxy);
