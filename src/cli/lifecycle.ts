@@ -2,7 +2,8 @@
  * The life of a product in this process: started, kept alive whatever happens inside it, stopped by a signal.
  * Stands between run.ts and the operating system's signals.
  *
- * Invariant: the first SIGTERM or SIGINT stops cleanly, a second one at once; SIGHUP ends nothing; an error that nobody caught is logged and
+ * Invariant: the first SIGTERM or SIGINT stops cleanly, for which clients get the time they were promised and the exit
+ * status is 0 even if some had to be cut; a second one ends at once; SIGHUP ends nothing; an error that nobody caught is logged and
  * ends nothing, since a peer may have caused it.
  */
 import { RateLimitedLog } from "../observe/rate-limited-log.ts";
@@ -10,7 +11,10 @@ import type { Logger } from "../observe/log.ts";
 
 /** What serves clients. */
 export interface RunningProduct {
-  /** Stops serving; resolves when what was to be finished is finished. */
+  /**
+   * Stops serving: takes no new clients, lets those it has finish within the drain timeout, and then ends what is left.
+   * What tells of readiness says "draining" from the call on, and goes last. Resolves when nothing is open any more.
+   */
   close(): Promise<void>;
   /** Reads its files anew; never rejects. Without it there are none. */
   reload?(): Promise<void>;

@@ -67,7 +67,7 @@ export const processFlags = [
     placeholder: "duration",
     default: 30_000,
     group: "Process",
-    since: "later",
+    since: "live",
     description: "how long clients may take to finish after SIGTERM; 0: they are closed at once",
   },
 ] as const satisfies readonly FlagDefinition[];

@@ -37,15 +37,12 @@ export async function startGatewayProduct(flags: GatewayFlags, log: Logger): Pro
       retryDelayMs: flags.retryDelayMs,
       dialTimeoutMs: flags.dialTimeoutMs,
       connectionsMax: flags.maxConnections === 0 ? Number.POSITIVE_INFINITY : flags.maxConnections,
+      drainTimeoutMs: flags.drainTimeoutMs,
       log: log.child("gateway"),
       // Without --dns-server the system resolves members' names, with its hosts file and cache.
       ...(nameServer === undefined ? {} : { resolver }),
     });
-    return {
-      async close() {
-        gateway.close();
-      },
-    };
+    return { close: () => gateway.close() };
   } catch (error) {
     if (operatorErrors.some((kind) => error instanceof kind)) throw usageError((error as Error).message);
     throw error;

@@ -62,6 +62,7 @@ export async function startGrpcProxyProduct(flags: GrpcProxyFlags, log: Logger):
       healthChecks,
       memberKeepalive: memberKeepaliveFlags(flags, log.child("grpc-proxy")),
       clientKeepalive: clientKeepaliveFlags(flags, log.child("grpc-proxy")),
+      drainTimeoutMs: flags.drainTimeoutMs,
       watchCoalescing: flags.watchCoalescing,
       readCoalescing: flags.readCoalescing,
       cache: cacheBounds(flags),

@@ -14,9 +14,11 @@ import { Dialer } from "../net/dial.ts";
 import { connectionsWithinFileLimit } from "../net/file-limit.ts";
 import { listen } from "../net/listen.ts";
 import { createResolver, type DnsResolver } from "../net/resolver.ts";
+import { drained } from "../observe/drain.ts";
 import type { Logger } from "../observe/log.ts";
 import { GatewayConnection } from "./connection.ts";
 import type { GatewayStats } from "./gateway-stats.ts";
+import { LiveConnections } from "./live-connections.ts";
 import { LoopGuard } from "./loop-guard.ts";
 import { addressesOf, ownAddressTest } from "../endpoints/own-address.ts";
 import { MemberProbe } from "./member-probe.ts";
@@ -44,6 +46,8 @@ export interface GatewayOptions {
   readonly connectionsMax?: number;
   /** How endpoints are checked; null, or absent: they are not. */
   readonly healthChecks?: HealthCheckTimes | null | undefined;
+  /** How long connections may run on after `close()`; 0, the default: they are closed at once. */
+  readonly drainTimeoutMs?: number;
   readonly log: Logger;
   /** Looks the endpoints' host names up; without it the system does. */
   readonly resolver?: DnsResolver;
@@ -62,8 +66,10 @@ export interface Gateway {
    * clients. An address that leads back to the gateway is left out; a list of nothing else changes nothing.
    */
   replaceEndpoints(endpoints: readonly Endpoint[]): void;
-  /** Stops listening and closes every connection. */
-  close(): void;
+  /** It has been asked to close: it is no longer ready for clients. */
+  readonly draining: boolean;
+  /** Stops listening, lets connections run on for the drain timeout, and closes those that are left. */
+  close(): Promise<void>;
 }
 
 /** The gateway cannot start with these endpoints; the message names the one at fault. */
@@ -84,7 +90,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     connectionsWithinFileLimit(FILES_PER_CONNECTION),
   );
   const refusedLine = new ThrottledLine(log, now);
-  const live = new Set<GatewayConnection>();
+  const live = new LiveConnections();
+  let draining = false;
   const listener = listen<PipeEnd>({
     address: listenAddress,
     connectionsMax,
@@ -182,9 +189,16 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       choice.replace(usable);
       checks?.replace(usable);
     },
-    close() {
-      listener.stop();
-      checks?.close();
+    get draining() {
+      return draining;
+    },
+    async close() {
+      draining = true;
+      const timeoutMs = options.drainTimeoutMs ?? 0;
+      if (timeoutMs === 0) listener.stop();
+      else await listener.stopBehindQueue();
+      await drained({ timeoutMs, log, left: () => ({ clients: live.size }), finish: () => live.empty() });
+      checks?.close(); // Until then: a member that hangs lets go of its clients.
       for (const connection of live) connection.destroy();
     },
   };

@@ -19,6 +19,7 @@ export class Http2Socket implements EndOfTurnWork {
   /** The kernel takes no more; `drain` will tell. */
   #blocked = false;
   #closing = false;
+  #inPeace = false;
   #closed = false;
 
   constructor(socket: Socket<unknown>, connection: Connection) {
@@ -66,12 +67,16 @@ export class Http2Socket implements EndOfTurnWork {
     this.flush();
   }
 
-  /** The connection is over: say what is left to say, then go. */
-  finish(): void {
+  /**
+   * The connection is over: say what is left to say, then go. `inPeace`: the peer has asked for all of that, and gets
+   * it however slowly it reads, as long as this process lets the socket live.
+   */
+  finish(inPeace = false): void {
     this.#closing = true;
+    this.#inPeace = inPeace;
     this.flush();
     if (!this.#blocked) this.#close();
-    else setTimeout(() => this.#close(), LINGER_MS).unref();
+    else if (!inPeace) setTimeout(() => this.#close(), LINGER_MS).unref();
   }
 
   /** Writes output until the kernel takes no more. */
@@ -99,6 +104,10 @@ export class Http2Socket implements EndOfTurnWork {
     this.#closed = true;
     this.connection.outbound.output.release();
     this.#socket.shutdown();
-    setTimeout(() => this.#socket.terminate(), LINGER_MS).unref();
+    setTimeout(() => {
+      // What the kernel still holds for the peer is sent behind an end, and lost by a reset.
+      if (this.#inPeace) this.#socket.end();
+      else this.#socket.terminate();
+    }, LINGER_MS).unref();
   }
 }

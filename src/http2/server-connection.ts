@@ -52,6 +52,13 @@ export class ServerConnection extends Connection {
     this.outbound.settle();
   }
 
+  /** The client has had time enough to hear of `drain`, whether it has said so or not. */
+  finishDrain(): void {
+    if (this.ended || this.#drain !== "announced") return;
+    this.#tellLastStream();
+    if (!this.ended) this.outbound.settle();
+  }
+
   get draining(): boolean {
     return this.#drain !== "no";
   }
@@ -143,6 +150,10 @@ export class ServerConnection extends Connection {
   protected override onPingAck(bytes: Uint8Array, start: number): void {
     if (this.#drain !== "announced") return;
     if (DRAIN_PING.compare(bytes, start, start + DRAIN_PING.length) !== 0) return;
+    this.#tellLastStream();
+  }
+
+  #tellLastStream(): void {
     this.#drain = "last stream told";
     writeGoaway(this.outbound.output, this.lastRemoteStreamId, ErrorCode.NO_ERROR, "draining");
     this.outbound.announce();

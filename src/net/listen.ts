@@ -5,6 +5,7 @@
  * chunk. `connectionsOpen` never exceeds `connectionsMax`: a connection beyond it is reset at once and its
  * owner never hears of it, so that a flood of connections cannot use up the process's files.
  */
+import { setImmediate as immediate } from "node:timers/promises";
 import type { Socket, SocketHandler, TCPSocketListener } from "bun";
 import { formatAddress, type Address } from "./address.ts";
 import {
@@ -51,8 +52,10 @@ export interface Listener {
   readonly connectionsOpen: number;
   /** Connections that were reset because `connectionsMax` were open. */
   readonly connectionsRefused: number;
-  /** Accepts no more; the connections that are open go on. */
+  /** Accepts no more; the connections that are open go on. Those that the kernel alone has accepted are reset. */
   stop(): void;
+  /** The same once whoever the kernel has accepted by now is accepted here, too: a turn of the event loop later. */
+  stopBehindQueue(): Promise<void>;
 }
 
 /** Listening failed: the message names the flag, the address and what to do. */
@@ -119,6 +122,12 @@ export function listen<Data>(options: ListenOptions<Data>): Listener {
       return connectionsRefused;
     },
     stop() {
+      server.stop(false);
+    },
+    async stopBehindQueue() {
+      // Sockets are looked at between the two: all that wait are accepted there.
+      await immediate();
+      await immediate();
       server.stop(false);
     },
   };

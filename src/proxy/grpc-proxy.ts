@@ -33,6 +33,7 @@ import { AdvertisedMemberList } from "./cluster/member-list.ts";
 import type { TypedServices } from "./connect-services.ts";
 import type { ForwardLimits } from "./forward/forward-limits.ts";
 import { SingleRequestForward } from "./forward/single-request.ts";
+import { Drain } from "./drain.ts";
 import { ownMetricsPage } from "./pages/own-metrics.ts";
 import { createPages } from "./pages/pages.ts";
 import { ClientKeepalive, type ClientKeepaliveOptions } from "./port/client-keepalive.ts";
@@ -58,6 +59,8 @@ export interface GrpcProxyOptions extends ListenersOptions, SharingSwitches {
   readonly memberKeepalive?: MemberKeepaliveOptions | null | undefined;
   /** Without it neither are clients, and these may ask as often as they like. */
   readonly clientKeepalive?: ClientKeepaliveOptions | undefined;
+  /** How long clients may take to finish when the proxy stops. */
+  readonly drainTimeoutMs: number;
   /** For endpoints that are https. */
   readonly memberTls?: MemberTls | undefined;
   /** Who the proxy is at etcd, for what it does by itself; null: nobody. */
@@ -72,14 +75,12 @@ export interface GrpcProxy {
   readonly metricsAddress: string | null;
   /** Reads certificates, keys, authorities and revocation lists anew, now. */
   reload(): Promise<void>;
-  /** Stops: calls under way get a moment to end. */
+  /** Stops: clients finish within the drain timeout, those who do not are cut. */
   close(): Promise<void>;
 }
 
 /** However small the buffers are, a member's message of this size is gathered: etcd's can be as large. */
 const GATHERED_BYTES_MIN = 16 * 1024 * 1024;
-/** How long calls under way may take to end when the proxy stops. */
-const DRAIN_MS = 1000;
 
 /** Starts to serve. Does not wait for a member: calls do. @throws EndpointError, ListenError */
 export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcProxy> {
@@ -129,9 +130,11 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     memory,
     decodedBytes: decodedAnswerBytes,
   };
+  const router = new Router(channel, limits, typed, sharedWork, connectAnswers);
+  const drain = new Drain(options.drainTimeoutMs, log);
   const downstreams: Downstreams = {
-    router: new Router(channel, limits, typed, sharedWork, connectAnswers),
-    pages: createPages(channel, limits, ownMetrics, memberTls, own),
+    router,
+    pages: drain.pages(createPages(channel, limits, ownMetrics, memberTls, own)),
     deadlines: new DeadlineTimer(),
     log: limitedLog,
     limits: limitLog,
@@ -152,7 +155,8 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     reload: () => renewals.reload(),
     async close() {
       renewals.close();
-      await Promise.race([listeners.clients.drain(), Bun.sleep(DRAIN_MS)]);
+      // A registration of this proxy would be revoked here: before its clients are told to look for another one.
+      await drain.run(listeners.clients, router);
       listeners.clients.close();
       checks?.close();
       own?.close();

@@ -13,12 +13,15 @@ import { methodPath, SERVICES } from "../etcd/services.ts";
 import { KV } from "../gen/etcdserverpb/kv_pb.ts";
 import { Lease } from "../gen/etcdserverpb/lease_pb.ts";
 import { Watch } from "../gen/etcdserverpb/watch_pb.ts";
+import { Election } from "../gen/v3electionpb/election_pb.ts";
 import type { Channel } from "../grpc/channel.ts";
 import { connectTransport } from "../grpc/connect-transport.ts";
 import type { AnswerBounds } from "../grpc/in-process-call.ts";
 import type { ServerCall } from "../grpc/server-call.ts";
+import type { Status } from "../grpc/status.ts";
 import { serveUniversal } from "../grpc/universal-server.ts";
 import { registerServices, type TypedServices } from "./connect-services.ts";
+import { type EndlessCall, EndlessForwards } from "./endless-calls.ts";
 import type { AnswerEffects } from "./forward/answer-effects.ts";
 import type { ForwardLimits } from "./forward/forward-limits.ts";
 import { SingleRequestForward } from "./forward/single-request.ts";
@@ -31,14 +34,21 @@ import type { WatchHub } from "./watch/watch-hub.ts";
 /** How calls of one path are served. */
 type Lane =
   | { readonly kind: "unary"; readonly effects: AnswerEffects | null }
-  | { readonly kind: "server streaming"; readonly effects: AnswerEffects | null }
-  | { readonly kind: "stream"; readonly effects: AnswerEffects | null }
+  | { readonly kind: "server streaming"; readonly effects: AnswerEffects | null; readonly endless: boolean }
+  | { readonly kind: "stream"; readonly effects: AnswerEffects | null; readonly endless: boolean }
   | { readonly kind: "range"; readonly hub: KvHub }
   | { readonly kind: "txn"; readonly hub: KvHub }
   | { readonly kind: "other read"; readonly hub: KvHub }
   | { readonly kind: "watch"; readonly hub: WatchHub }
   | { readonly kind: "lease"; readonly hub: LeaseHub }
   | { readonly kind: "typed"; readonly handler: UniversalHandler };
+
+/** What ends only when its client, or the proxy, wants it to. */
+const ENDLESS_METHODS: ReadonlySet<DescMethod> = new Set<DescMethod>([
+  Watch.method.watch,
+  Lease.method.leaseKeepAlive,
+  Election.method.observe,
+]);
 
 /** The parts that serve calls in their own way; null: they are forwarded as they are. */
 export interface Hubs {
@@ -57,6 +67,7 @@ export class Router {
   readonly #hubs: Hubs;
   readonly #answers: AnswerBounds;
   readonly #unknownMethod: Lane;
+  readonly #endless = new EndlessForwards();
 
   /** `answers`: what is gathered for callers of other protocols than gRPC. */
   constructor(
@@ -71,7 +82,11 @@ export class Router {
     this.#typed = typed;
     this.#hubs = hubs;
     this.#answers = answers;
-    this.#unknownMethod = { kind: "stream", effects: hubs.kv?.effectsOf(undefined) ?? null };
+    this.#unknownMethod = {
+      kind: "stream",
+      effects: hubs.kv?.effectsOf(undefined) ?? null,
+      endless: false,
+    };
     const router = createConnectRouter(this.connectOptions());
     this.routes(router);
     for (const handler of router.handlers) this.#universal.set(handler.requestPath, handler);
@@ -103,9 +118,11 @@ export class Router {
         break;
       case "server streaming":
         new SingleRequestForward(call, this.#channel, this.#limits, false, lane.effects);
+        if (lane.endless) this.#endless.add(call);
         break;
       case "stream":
         new StreamForward(call, this.#channel, this.#limits, lane.effects);
+        if (lane.endless) this.#endless.add(call);
         break;
       case "range":
         lane.hub.serveRange(call);
@@ -120,13 +137,26 @@ export class Router {
         lane.hub.serve(call);
         break;
       case "lease":
-        if (call.head.mayBeCompressed) new StreamForward(call, this.#channel, this.#limits);
-        else lane.hub.serve(call);
+        if (!call.head.mayBeCompressed) lane.hub.serve(call);
+        else {
+          new StreamForward(call, this.#channel, this.#limits);
+          this.#endless.add(call);
+        }
         break;
       case "typed":
         this.serveByConnect(call, "POST", lane.handler);
         break;
     }
+  }
+
+  /** From now on further endless calls are ended with `status` as they come; returns those that are open. */
+  dismissNew(status: Status): EndlessCall[] {
+    const { watch, leases } = this.#hubs;
+    return [
+      ...this.#endless.dismissNew(status),
+      ...(watch?.dismissNew(status) ?? []),
+      ...(leases?.dismissNew(status) ?? []),
+    ];
   }
 
   /** Connect's handler for a path, for callers of other protocols than gRPC. */
@@ -159,9 +189,9 @@ export class Router {
       case "unary":
         return { kind: "unary", effects };
       case "server_streaming":
-        return { kind: "server streaming", effects };
+        return { kind: "server streaming", effects, endless: ENDLESS_METHODS.has(method) };
       default:
-        return { kind: "stream", effects };
+        return { kind: "stream", effects, endless: ENDLESS_METHODS.has(method) };
     }
   }
 }

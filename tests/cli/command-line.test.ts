@@ -20,6 +20,7 @@ const gatewayDefaults: GatewayFlags = {
   insecureDiscovery: false,
   dnsServer: "",
   maxConnections: 65_536,
+  drainTimeoutMs: 30_000,
   debug: false,
 };
 
@@ -38,6 +39,7 @@ const grpcProxyDefaults: GrpcProxyFlags = {
   grpcKeepaliveMinTimeMs: 5_000,
   grpcKeepaliveIntervalMs: 7_200_000,
   grpcKeepaliveTimeoutMs: 20_000,
+  drainTimeoutMs: 30_000,
   readCoalescing: true,
   cache: true,
   cacheMaxAgeMs: 1000,

@@ -82,7 +82,6 @@ describe("the flag tables", () => {
   test("what is not built yet, and refused", () => {
     expect(laterNames(gatewayFlags)).toEqual([
       "discovery-refresh",
-      "drain-timeout",
       "idle-timeout",
       "metrics-addr",
       "tcp-keepalive",
@@ -94,7 +93,6 @@ describe("the flag tables", () => {
       "discovery-srv",
       "discovery-srv-name",
       "dns-server",
-      "drain-timeout",
       "enable-pprof",
       "endpoints-auto-sync-interval",
       "experimental-enable-grpc-logging",

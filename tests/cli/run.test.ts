@@ -145,7 +145,8 @@ describe("a product", () => {
         const messages = stderr
           .trimEnd()
           .split("\n")
-          .map((line) => (JSON.parse(line) as { msg: string }).msg);
+          .map((line) => (JSON.parse(line) as { msg: string }).msg)
+          .filter((said) => said !== "a member cannot be used"); // Nobody is there; when that shows is chance.
         expect(messages.slice(-2)).toEqual(["stopping", "stopped"]);
       },
     );

@@ -79,7 +79,7 @@ describe("a gateway", () => {
     const gateway = await testGateway([member.port]);
     const clients = [await connectClient(gateway.port), await connectClient(gateway.port)];
     await until(() => clients.every(({ text }) => text === "hello"));
-    gateway.close();
+    await gateway.close();
     await until(() => clients.every(({ ended }) => ended) && member.clients.every(({ ended }) => ended));
     expect(gateway.stats.connectionsOpen).toBe(0);
     const refused = await connectClient(gateway.port).catch((error: unknown) => error);
@@ -91,7 +91,7 @@ describe("a gateway", () => {
     const gateway = await testGateway([hole.port]);
     const client = await connectClient(gateway.port);
     await until(() => gateway.stats.connectionsOpen === 1);
-    gateway.close();
+    await gateway.close();
     await until(() => client.ended);
     expect(gateway.stats).toMatchObject({ connectionsOpen: 0, connectionsFailed: 0 });
   });

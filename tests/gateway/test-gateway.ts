@@ -31,7 +31,7 @@ export async function testGateway(
     log,
     ...options,
   });
-  cleanups.push(() => gateway.close());
+  cleanups.push(() => void gateway.close());
   return { ...gateway, port: gateway.address.port, log };
 }
 

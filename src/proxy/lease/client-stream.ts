@@ -15,6 +15,7 @@ import type { CallReceiver, ServerCall } from "../../grpc/server-call.ts";
 import { Code, RESPONSE_HEAD, type Status } from "../../grpc/status.ts";
 import { latin1Text } from "../../hpack/latin1.ts";
 import { ClientHeartbeat } from "./client-heartbeat.ts";
+import type { EndlessCall } from "../endless-calls.ts";
 import type { LeaseGroup } from "./lease-group.ts";
 import { RequestBacklog } from "./request-backlog.ts";
 
@@ -45,7 +46,7 @@ const PIECE_BYTES = 16 * 1024;
 const OK: Status = { code: Code.OK, message: "" };
 const requestId = new LeaseIdReader();
 
-export class ClientStream implements CallReceiver {
+export class ClientStream implements CallReceiver, EndlessCall {
   readonly group: LeaseGroup;
   closed = false;
   /** It is to be pumped at the end of this turn, or in a moment. */
@@ -163,6 +164,12 @@ export class ClientStream implements CallReceiver {
     this.#dropBehind(before);
     this.#ending = status;
     this.pump();
+  }
+
+  /** Ends the stream behind the answers to all that has been asked; what is asked later is not. */
+  dismiss(status: Status): void {
+    this.readUnread();
+    if (!this.closed && this.#ending === null) this.#endWith(status);
   }
 
   /** Ends the stream now. */

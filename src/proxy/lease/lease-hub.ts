@@ -7,6 +7,8 @@
  */
 import type { Clock } from "../../base/clock.ts";
 import type { ServerCall } from "../../grpc/server-call.ts";
+import type { Status } from "../../grpc/status.ts";
+import type { EndlessCall } from "../endless-calls.ts";
 import { ClientStream, type ClientStreamOwner } from "./client-stream.ts";
 import type { LeaseCalls } from "./lease-calls.ts";
 import { LeaseGroup, type LeaseGroupOwner } from "./lease-group.ts";
@@ -33,6 +35,9 @@ export class LeaseHub implements ClientStreamOwner, LeaseGroupOwner {
   readonly random: () => number;
   readonly counted = new LeaseStats();
   readonly #groups = new Map<string, LeaseGroup>();
+  readonly #streams = new Set<ClientStream>();
+  /** How client streams end from now on. */
+  #dismissal: Status | null = null;
   #pumping: ClientStream[] = [];
   /** Streams whose answers wait for more. */
   #held: ClientStream[] = [];
@@ -58,8 +63,16 @@ export class LeaseHub implements ClientStreamOwner, LeaseGroupOwner {
   /** Serves a client's LeaseKeepAlive call. */
   serve(call: ServerCall): void {
     const stream = new ClientStream(call, this);
+    this.#streams.add(stream);
     this.counted.clientStreams++;
     stream.group.add(stream);
+    if (this.#dismissal !== null) stream.dismiss(this.#dismissal);
+  }
+
+  /** Further client streams are ended with `status` as they come; returns those that are open. */
+  dismissNew(status: Status): readonly EndlessCall[] {
+    this.#dismissal = status;
+    return [...this.#streams];
   }
 
   /** Ends all calls to members. Client streams are their owner's business. */
@@ -93,6 +106,7 @@ export class LeaseHub implements ClientStreamOwner, LeaseGroupOwner {
   }
 
   onClosed(stream: ClientStream): void {
+    this.#streams.delete(stream);
     this.counted.clientStreams--;
     stream.group.remove(stream);
   }

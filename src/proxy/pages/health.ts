@@ -55,6 +55,11 @@ function isRefusal(failure: ConnectError): boolean {
   );
 }
 
+/** `/health` of a proxy that is stopping: no member is asked, since clients are to turn elsewhere whatever they say. */
+export function drainingPage(): Page {
+  return health("draining");
+}
+
 function health(reason: string): Page {
   const body = JSON.stringify({ health: String(reason === ""), reason });
   return textPage(reason === "" ? 200 : 503, body, "application/json");

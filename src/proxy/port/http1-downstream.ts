@@ -61,6 +61,8 @@ export class Http1Downstream extends DeadlineEntry implements SocketDuplexOwner,
   readonly #exchanges = new Set<Exchange>();
   #last: Exchange | null = null;
   #closing = false;
+  /** The port takes leave of its clients. */
+  #draining = false;
   #closed = false;
   /** When the header section that is coming began; 0 when none is. */
   #headerSinceMs = 0;
@@ -97,6 +99,7 @@ export class Http1Downstream extends DeadlineEntry implements SocketDuplexOwner,
     this.#bodySinceMs = performance.now();
     this.#bodyBytes = 0;
     this.#bodyChunks = 0;
+    if (this.#draining) this.#makeLast(exchange);
     const onDone = (): void => this.#onDone(exchange);
     response.once("finish", onDone);
     response.once("close", onDone);
@@ -107,6 +110,30 @@ export class Http1Downstream extends DeadlineEntry implements SocketDuplexOwner,
   lastExchange(): void {
     this.#closing = true;
     this.#movedMs = performance.now();
+  }
+
+  /** Requests that are being received or answered. */
+  get requests(): number {
+    return this.#exchanges.size;
+  }
+
+  /** What is being answered is the last, and is answered so; where nothing is, the next request will be. */
+  drain(): void {
+    this.#draining = true;
+    if (this.#last !== null && this.#exchanges.has(this.#last)) this.#makeLast(this.#last);
+  }
+
+  /** Closes a connection that is being drained, unless a request is under way: that one closes it. */
+  endIfIdle(): void {
+    if (this.#closed || this.#exchanges.size > 0 || this.#headerSinceMs > 0 || this.#pending !== null) return;
+    this.lastExchange();
+    this.duplex.end();
+    this.#feed();
+  }
+
+  #makeLast({ response }: Exchange): void {
+    if (!response.headersSent) response.setHeader("connection", "close");
+    this.lastExchange();
   }
 
   /** No further request is served. */
@@ -131,6 +158,7 @@ export class Http1Downstream extends DeadlineEntry implements SocketDuplexOwner,
       this.#bodyBytes = 0;
       this.#bodyChunks = 0;
     }
+    if (this.#draining && this.#exchanges.size === 0) this.duplex.end(); // Its head may have promised otherwise.
     this.#feed();
   }
 

@@ -50,9 +50,10 @@ export class Http1Side {
     });
   }
 
-  /** Takes over a connection whose first bytes are `first`. */
-  accept(socket: Socket<unknown>, first: Uint8Array): Http1Downstream {
+  /** Takes over a connection whose first bytes are `first`. `last`: its first request is its last. */
+  accept(socket: Socket<unknown>, first: Uint8Array, last: boolean): Http1Downstream {
     const connection = new Http1Downstream(socket, this.#shared, this.#bodyBytesMax);
+    if (last) connection.drain();
     this.#downstreams.set(connection.duplex, connection);
     this.#server.emit("connection", connection.duplex);
     connection.onData(first);

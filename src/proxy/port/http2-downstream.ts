@@ -139,7 +139,7 @@ export class Http2Downstream implements ServerConnectionHandler, Http2CallOwner 
         });
       }
     }
-    this.socket.finish();
+    this.socket.finish(end.cause === "finished");
   }
 
   onLimit(limit: Http2LimitName, reason: string): void {

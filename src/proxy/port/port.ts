@@ -6,6 +6,7 @@
  */
 import type { Socket } from "bun";
 import { DeadlineEntry, type DeadlineTimer } from "../../base/deadline-wheel.ts";
+import { inBatches } from "../../base/in-batches.ts";
 import { type Address, formatAddress } from "../../net/address.ts";
 import { listen, type Listener } from "../../net/listen.ts";
 import { agreedProtocol, isTlsError, type ListenerTls } from "../../net/tls.ts";
@@ -15,6 +16,8 @@ import { type Downstreams, Http2Downstream } from "./http2-downstream.ts";
 
 /** How long a connection may be silent before the kernel asks whether its client still exists. */
 const KEEPALIVE_MS = 15_000;
+/** How long a client that has nothing under way may take to hear that it is to go, before it is closed. */
+const DRAIN_PATIENCE_MS = 1_000;
 
 export interface PortOptions {
   readonly address: Address;
@@ -89,24 +92,42 @@ export class Port {
     return this.#listener.connectionsRefused;
   }
 
-  /**
-   * Takes no more connections; HTTP/2 clients are told to finish what they have begun. Resolves when no
-   * connection is left.
-   */
-  drain(): Promise<void> {
-    this.#listener.stop();
-    const empty = new Promise<void>((resolve) => {
-      this.#onEmpty = resolve;
-    });
-    if (this.#connections.size === 0) this.#onEmpty();
-    for (const connection of this.#connections) connection.drain();
-    return empty;
+  /** Requests under way; counted when asked. */
+  get requests(): number {
+    let requests = 0;
+    for (const connection of this.#connections) requests += connection.requests;
+    return requests;
   }
 
-  /** Ends what is still open. */
+  /** Open connections. */
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  /**
+   * Takes no more connections, and tells clients to finish what they have begun, within about `spreadMs` milliseconds:
+   * resolves when all have been told. Clients with nothing under way are closed a moment later.
+   */
+  async drain(spreadMs: number): Promise<void> {
+    await this.#listener.stopBehindQueue();
+    await inBatches(this.#connections, spreadMs, (connection) => connection.drain());
+    setTimeout(() => {
+      for (const connection of this.#connections) connection.endIfIdle();
+    }, DRAIN_PATIENCE_MS).unref();
+  }
+
+  /** Resolves when no connection is left. */
+  empty(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#onEmpty = resolve;
+    if (this.#connections.size === 0) resolve();
+    return promise;
+  }
+
+  /** Ends what is still open, behind what has been written. */
   close(): void {
     this.#listener.stop();
-    for (const connection of this.#connections) connection.terminate();
+    for (const connection of this.#connections) connection.end();
   }
 }
 
@@ -128,6 +149,7 @@ class PortConnection extends DeadlineEntry {
   readonly #http1: Http1Side;
   #speaks: Speaks = NOTHING_YET;
   #inHandshake: boolean;
+  #draining = false;
 
   constructor(socket: Socket<PortConnection>, shared: Downstreams, http1: Http1Side, tls: boolean) {
     super();
@@ -192,8 +214,32 @@ class PortConnection extends DeadlineEntry {
     else if (speaks.protocol === "http1") speaks.downstream.onClose(error);
   }
 
+  /** Requests that are being received or answered. */
+  get requests(): number {
+    const speaks = this.#speaks;
+    if (speaks.protocol === "http2") return speaks.downstream.connection.streams.size;
+    return speaks.protocol === "http1" ? speaks.downstream.requests : 0;
+  }
+
+  /** Tells the client to finish; one that has said nothing is told when it does. */
   drain(): void {
-    if (this.#speaks.protocol === "http2") this.#speaks.downstream.connection.drain();
+    this.#draining = true;
+    const speaks = this.#speaks;
+    if (speaks.protocol === "http2") speaks.downstream.connection.drain();
+    else if (speaks.protocol === "http1") speaks.downstream.drain();
+  }
+
+  /** The client has had its time to hear of `drain`: closes it unless something is under way. */
+  endIfIdle(): void {
+    const speaks = this.#speaks;
+    if (speaks.protocol === "http2") speaks.downstream.connection.finishDrain();
+    else if (speaks.protocol === "http1") speaks.downstream.endIfIdle();
+    else this.end();
+  }
+
+  /** Closes it; what was written still goes out. */
+  end(): void {
+    this.#socket.end();
   }
 
   terminate(): void {
@@ -238,13 +284,15 @@ class PortConnection extends DeadlineEntry {
   }
 
   #speakHttp1(bytes: Uint8Array): void {
-    this.#speaks = { protocol: "http1", downstream: this.#http1.accept(this.#socket, bytes) };
+    const downstream = this.#http1.accept(this.#socket, bytes, this.#draining);
+    this.#speaks = { protocol: "http1", downstream };
   }
 
   #speakHttp2(bytes: Uint8Array): void {
     const downstream = new Http2Downstream(this.#socket, this.#shared);
     this.#speaks = { protocol: "http2", downstream };
     downstream.socket.onData(bytes);
+    if (this.#draining) downstream.connection.drain();
   }
 }
 

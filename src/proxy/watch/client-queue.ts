@@ -89,14 +89,15 @@ export class ClientQueue {
     return this.#bytes;
   }
 
-  get #idle(): boolean {
+  /** All it was given has left the call. */
+  get idle(): boolean {
     return this.#leavingBytes === 0 && this.#rest === null && this.#head === this.#entries.length;
   }
 
   /** An answer about one watch, or the stream (-1), behind everything before it. */
   sendControl(watchId: WatchId, body: Uint8Array, kind: "control" | "progress" = "control"): void {
     if (this.#closed) return;
-    const wasIdle = this.#idle;
+    const wasIdle = this.idle;
     this.#push({ kind, watchId, body }, body.length);
     if (wasIdle) this.#pump();
   }
@@ -104,7 +105,7 @@ export class ClientQueue {
   /** The same events for each of `subscribers`; the list may change afterwards. */
   sendEvents(body: EventsBody, subscribers: readonly Subscriber[]): void {
     let at = 0;
-    if (this.#idle && body.bytes.length <= COPIED_BODY_BYTES_MAX) {
+    if (this.idle && body.bytes.length <= COPIED_BODY_BYTES_MAX) {
       at = this.#sendNow(body, subscribers, 0, null);
       if (at >= subscribers.length) return;
     }
@@ -172,7 +173,7 @@ export class ClientQueue {
     pieces: readonly EventsBody[] | null,
   ): void {
     if (this.#closed) return;
-    const wasIdle = this.#idle;
+    const wasIdle = this.idle;
     const bodyBytes = body === this.#lastBody ? 0 : body.bytes.length;
     this.#lastBody = body;
     this.#held.take(body);

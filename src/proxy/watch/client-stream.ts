@@ -11,7 +11,8 @@ import { controlBody, type ControlAnswer } from "../../etcd/watch-message.ts";
 import type { AnswerHeader } from "../../etcd/watch-response.ts";
 import { COMPRESSED_MESSAGE, MessageReader } from "../../grpc/message-reader.ts";
 import type { CallReceiver, ServerCall } from "../../grpc/server-call.ts";
-import { Code } from "../../grpc/status.ts";
+import { Code, type Status } from "../../grpc/status.ts";
+import type { EndlessCall } from "../endless-calls.ts";
 import { ClientQueue } from "./client-queue.ts";
 import { type ClientRequest, type CreateRequest, readClientRequest } from "./client-request.ts";
 import type { EventsBody } from "./events-body.ts";
@@ -64,7 +65,7 @@ const REQUEST_BYTES = 256;
 /** What a watch costs, about: it counts for the process's buffer limit, since a stream may have any number of them. */
 const WATCH_BYTES = 512;
 
-export class ClientStream implements CallReceiver {
+export class ClientStream implements CallReceiver, EndlessCall {
   readonly call: ServerCall;
   readonly token: string;
   /** It ends when its member knows no leader. */
@@ -87,6 +88,8 @@ export class ClientStream implements CallReceiver {
   #owedCreditBytes = 0;
   #nextWatchId = 0;
   #advancing = false;
+  /** How it ends once what waits in the queue has left. */
+  #dismissal: Status | null = null;
 
   constructor(call: ServerCall, owner: ClientStreamOwner) {
     this.call = call;
@@ -115,6 +118,7 @@ export class ClientStream implements CallReceiver {
 
   /** Tells how far the whole stream is (`watchId` -1), or one watch of it. */
   sendProgress(watchId: WatchId, header: AnswerHeader, revision: number): void {
+    if (this.#dismissal !== null) return; // Events have been kept from it.
     if (watchId === NO_WATCH_ID) this.toldProgress = revision;
     this.toldRevision = Math.max(this.toldRevision, revision);
     this.queue.sendControl(watchId, controlBody({ header, revision }), "progress");
@@ -150,7 +154,7 @@ export class ClientStream implements CallReceiver {
   advance(): void {
     if (this.#advancing) return;
     this.#advancing = true;
-    while (!this.closed && !this.queue.full) {
+    while (!this.closed && this.#dismissal === null && !this.queue.full) {
       const pending = this.#pending[this.#head];
       if (pending === undefined || !this.#execute(pending)) break;
       this.#shift(pending);
@@ -167,6 +171,7 @@ export class ClientStream implements CallReceiver {
   // From the client.
 
   onRequestBytes(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#dismissal !== null) return;
     const problem = this.#reader.read(bytes, start, end, (message, from, to) => {
       this.#onRequest(message, from, to);
     });
@@ -189,6 +194,7 @@ export class ClientStream implements CallReceiver {
 
   onAnswerSent(bytes: number): void {
     this.queue.onSent(bytes);
+    if (this.#dismissal !== null) this.#endDismissed(this.#dismissal);
     if (this.closed || !this.queue.roomy) return;
     this.advance();
     this.#owner.onRoomy(this);
@@ -196,6 +202,21 @@ export class ClientStream implements CallReceiver {
 
   onCancel(): void {
     this.close();
+  }
+
+  /**
+   * Ends the stream behind what its queue holds, which is whole revisions. Further ones it does not get: its client
+   * goes on behind the last that it has seen. Creates and cancels that wait for their answers are not answered.
+   */
+  dismiss(status: Status): void {
+    if (this.closed || this.#dismissal !== null) return;
+    this.#dismissal = status;
+    for (const subscriber of this.watches.values()) this.#owner.release(subscriber);
+    this.#endDismissed(status);
+  }
+
+  #endDismissed({ code, message }: Status): void {
+    if (this.queue.idle) this.end(code, message);
   }
 
   /** Ends the stream with a status. */
@@ -281,7 +302,7 @@ export class ClientStream implements CallReceiver {
     answer: ProbeAnswer,
     askedAt: number,
   ): void {
-    if (this.closed) return;
+    if (this.closed || this.#dismissal !== null) return;
     pending.answer = answer;
     if (answer.kind === "allowed" && request.range !== null && request.startRevision >= 0) {
       pending.subscriber = new Subscriber(this, request.range, request.options, request.startRevision);

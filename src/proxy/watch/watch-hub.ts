@@ -14,8 +14,10 @@ import type { KeyRange } from "../../etcd/key-range.ts";
 import type { AnswerHeader, WatchEvent } from "../../etcd/watch-response.ts";
 import type { AnswerMemory } from "../../grpc/answer-memory.ts";
 import type { ServerCall } from "../../grpc/server-call.ts";
+import type { Status } from "../../grpc/status.ts";
 import type { BufferBudget } from "../../http2/buffer-budget.ts";
 import type { OwnIdentity } from "../auth/own-identity.ts";
+import type { EndlessCall } from "../endless-calls.ts";
 import { Carriers, type CarriersOwner } from "./carriers.ts";
 import { CatchUps } from "./catch-ups.ts";
 import { ClientStream, type ClientStreamOwner } from "./client-stream.ts";
@@ -102,6 +104,8 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
   #flushing: UpstreamWatch[] = [];
   #tidyPlanned = false;
   #cancelBookmark: (() => void) | null = null;
+  /** How client streams end from now on. */
+  #dismissal: Status | null = null;
   #bookmarks = 0;
 
   constructor(options: WatchHubOptions) {
@@ -152,6 +156,13 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
     this.#carriers.clientCame(stream.token);
     if (stream.requiresLeader) this.#leader.add(stream);
     if (this.#cancelBookmark === null) this.#planBookmark();
+    if (this.#dismissal !== null) stream.dismiss(this.#dismissal);
+  }
+
+  /** Further client streams are ended with `status` as they come; returns those that are open. */
+  dismissNew(status: Status): readonly EndlessCall[] {
+    this.#dismissal = status;
+    return [...this.#streams];
   }
 
   /** The channel has come to use another connection. */

@@ -23,6 +23,7 @@ function start(metricsAddress: Address | null, listenAddress: Address = ANY_PORT
     dialTimeoutMs: 1000,
     balancer: "sticky",
     healthChecks: null,
+    drainTimeoutMs: 0,
     watchCoalescing: false,
     readCoalescing: false,
     cache: null,
