@@ -96,6 +96,35 @@ describe("RFC 9113 §6.8: a server that drains", () => {
     expect(wire.read()).toEqual(["HEADERS 1 :status=200 END_STREAM"]);
   });
 
+  test("a client that does not say that it has heard is told the last stream when its time is up", () => {
+    const { wire, stream } = serverWithRequest();
+    wire.connection.drain();
+    wire.read();
+    wire.connection.finishDrain();
+    expect(wire.read()).toEqual(["GOAWAY 1 NO_ERROR"]);
+    expect(wire.connection.ended).toBe(false);
+    wire.takeEvents();
+    wire.send(DRAIN_ACK, data(1, "", END_STREAM));
+    stream.sendHeaders(fields(RESPONSE), true);
+    expect(wire.read()).toEqual(["HEADERS 1 :status=200 END_STREAM"]);
+    expect(wire.events.at(-1)).toBe("end by finished with NO_ERROR");
+  });
+
+  test("the same client ends at once where no stream is open", () => {
+    const wire = server();
+    wire.connection.drain();
+    wire.connection.finishDrain();
+    expect(wire.read().at(-1)).toBe("GOAWAY 0 NO_ERROR");
+    expect(wire.events).toEqual(["end by finished with NO_ERROR"]);
+  });
+
+  test("the end of a drain that has not begun is nothing", () => {
+    const wire = server();
+    wire.connection.finishDrain();
+    expect(wire.read()).toEqual([]);
+    expect(wire.connection.ended).toBe(false);
+  });
+
   test("draining twice is draining once", () => {
     const wire = server();
     wire.connection.drain();

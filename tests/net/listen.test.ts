@@ -64,6 +64,16 @@ describe("a listener", () => {
     expect(listener.address.port).toBeGreaterThan(0);
   });
 
+  test("that stops behind its queue serves those whom the kernel has accepted, and nobody later", async () => {
+    const { listener, heard } = start("127.0.0.1", 100);
+    const clients = Array.from({ length: 50 }, () => connect(listener));
+    await listener.stopBehindQueue();
+    const connected = await Promise.all(clients);
+    await until(() => connected.every(({ client }) => client.text === "hello"));
+    expect(heard).toHaveLength(50);
+    expect(connect(listener)).rejects.toThrow();
+  });
+
   test("without a host listens on every interface", async () => {
     const { listener, heard } = start("");
     await connect(listener, "127.0.0.1");

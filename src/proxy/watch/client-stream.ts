@@ -118,7 +118,6 @@ export class ClientStream implements CallReceiver, EndlessCall {
 
   /** Tells how far the whole stream is (`watchId` -1), or one watch of it. */
   sendProgress(watchId: WatchId, header: AnswerHeader, revision: number): void {
-    if (this.#dismissal !== null) return; // Events have been kept from it.
     if (watchId === NO_WATCH_ID) this.toldProgress = revision;
     this.toldRevision = Math.max(this.toldRevision, revision);
     this.queue.sendControl(watchId, controlBody({ header, revision }), "progress");
