@@ -5,6 +5,7 @@
  * cluster holds.
  */
 import { expect } from "bun:test";
+import type { ClientOptions } from "@grpc/grpc-js";
 import { KV } from "../../src/gen/etcdserverpb/kv_pb.ts";
 import { GrpcClient } from "../harness/grpc-client.ts";
 import { waitFor } from "../harness/wait-for.ts";
@@ -32,10 +33,17 @@ export class Load implements AsyncDisposable {
   #stopped = false;
   readonly #workers: Promise<unknown>;
 
-  /** Starts `clients` readers and as many writers against `address`. */
-  constructor(address: string, prefix: string, clients: number) {
+  /**
+   * Starts `clients` readers and as many writers against `address`.
+   *
+   * @param options further options of their grpc-js channels.
+   */
+  constructor(address: string, prefix: string, clients: number, options: ClientOptions = {}) {
     this.#prefix = prefix;
-    this.#clients = Array.from({ length: clients }, () => new GrpcClient(address, RECONNECT_QUICKLY));
+    this.#clients = Array.from(
+      { length: clients },
+      () => new GrpcClient(address, { ...RECONNECT_QUICKLY, ...options }),
+    );
     this.#workers = Promise.all(
       this.#clients.flatMap((client, index) => [this.#read(client), this.#write(client, index)]),
     );
