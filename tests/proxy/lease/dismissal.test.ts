@@ -43,11 +43,13 @@ describe("a stream of heartbeats that is dismissed", () => {
     client.send(1n);
     world.turn();
     client.send(2n);
+    world.turn();
+    client.send(3n);
     dismissAll();
     world.answerAll();
     world.clock.advance(40);
     world.answerAll();
-    expect(client.answers).toEqual([1n, 2n]);
+    expect(client.answers).toEqual([1n, 2n, 3n]);
     expect(client.status).toEqual(STOPPING);
   });
 
