@@ -27,19 +27,19 @@ export class Http2ServerCall extends DeadlineEntry implements ServerCall, Stream
   finished = false;
   readonly #stream: Stream;
   readonly #owner: Http2CallOwner;
-  readonly #grpc: boolean;
+  /** The caller speaks gRPC, not another protocol over HTTP/2. */
+  readonly grpc: boolean;
   #headSent = false;
   /** Request bytes that came after the answer. */
   #discardedBytes = 0;
 
-  /** `grpc`: the caller speaks gRPC, not another protocol over HTTP/2. */
   constructor(stream: Stream, head: CallHead, owner: Http2CallOwner, grpc: boolean) {
     super();
     this.head = head;
     this.deadlineMs = stream.connection.nowMs + head.timeoutMs;
     this.#stream = stream;
     this.#owner = owner;
-    this.#grpc = grpc;
+    this.grpc = grpc;
     if (this.deadlineMs !== Number.POSITIVE_INFINITY) owner.deadlines.add(this);
   }
 
@@ -93,18 +93,24 @@ export class Http2ServerCall extends DeadlineEntry implements ServerCall, Stream
     this.finished = true;
     // A gRPC client that has its status stops sending. Some HTTP clients (curl 7) take the reset for a failure:
     // what they still send is taken in and dropped, up to a bound.
-    if (this.#grpc) this.#stream.resetAfterEnd = true;
+    if (this.grpc) this.#stream.resetAfterEnd = true;
     this.receiver = NO_RECEIVER;
     this.#owner.deadlines.remove(this);
   }
 
   override onDeadline(): void {
     if (this.finished) return;
-    const receiver = this.receiver;
-    this.finishWithStatus({ code: Code.DEADLINE_EXCEEDED, message: "context deadline exceeded" });
+    this.giveUp({ code: Code.DEADLINE_EXCEEDED, message: "context deadline exceeded" }, "deadline exceeded");
     // Queued answer bytes of a call that is out of time only cost memory.
     if (this.#stream.queuedBytes > 0) this.#stream.reset(ErrorCode.CANCEL);
-    receiver.onCancel("deadline exceeded");
+  }
+
+  /** Ends the call with `status` though its receiver has no answer: that is cancelled, for `reason`. */
+  giveUp(status: Status, reason: string): void {
+    if (this.finished) return;
+    const receiver = this.receiver;
+    this.finishWithStatus(status);
+    receiver.onCancel(reason);
   }
 
   // From the stream.

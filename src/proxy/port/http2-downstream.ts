@@ -10,7 +10,7 @@ import { type Http2CallOwner, Http2ServerCall } from "../../grpc/http2-server-ca
 import { Http2Socket } from "../../grpc/http2-socket.ts";
 import type { KeepaliveRun } from "../../grpc/keepalive-run.ts";
 import { type CallLimitName, NO_RECEIVER } from "../../grpc/server-call.ts";
-import { Code } from "../../grpc/status.ts";
+import { Code, type Status } from "../../grpc/status.ts";
 import { headerField } from "../../hpack/header-field.ts";
 import type { ConnectionEnd, ConnectionOptions } from "../../http2/connection-handler.ts";
 import { ErrorCode, errorCodeName } from "../../http2/error-code.ts";
@@ -62,6 +62,14 @@ export class Http2Downstream implements ServerConnectionHandler, Http2CallOwner 
     this.socket = new Http2Socket(socket, this.connection);
     this.socket.onOutput();
     this.#keepalive = shared.keepalive.start(this.connection);
+  }
+
+  /** Ends the connection, and each gRPC call on it with `status`: so its client knows that it was no accident. */
+  cut(status: Status): void {
+    for (const { handler } of this.connection.streams.all()) {
+      if (handler instanceof Http2ServerCall && handler.grpc) handler.giveUp(status, status.message);
+    }
+    this.connection.fail(ErrorCode.NO_ERROR, "stopped");
   }
 
   onRequest(stream: Stream, head: RequestHead, endStream: boolean): void {

@@ -7,6 +7,7 @@
 import type { Socket } from "bun";
 import { DeadlineEntry, type DeadlineTimer } from "../../base/deadline-wheel.ts";
 import { inBatches } from "../../base/in-batches.ts";
+import { Code, type Status } from "../../grpc/status.ts";
 import { type Address, formatAddress } from "../../net/address.ts";
 import { listen, type Listener } from "../../net/listen.ts";
 import { agreedProtocol, isTlsError, type ListenerTls } from "../../net/tls.ts";
@@ -124,10 +125,10 @@ export class Port {
     return promise;
   }
 
-  /** Ends what is still open, behind what has been written. */
+  /** Ends what is still open: behind what has been written, gRPC calls with UNAVAILABLE. */
   close(): void {
     this.#listener.stop();
-    for (const connection of this.#connections) connection.end();
+    for (const connection of this.#connections) connection.cut();
   }
 }
 
@@ -234,12 +235,13 @@ class PortConnection extends DeadlineEntry {
     const speaks = this.#speaks;
     if (speaks.protocol === "http2") speaks.downstream.connection.finishDrain();
     else if (speaks.protocol === "http1") speaks.downstream.endIfIdle();
-    else this.end();
+    else this.#socket.end();
   }
 
-  /** Closes it; what was written still goes out. */
-  end(): void {
-    this.#socket.end();
+  /** Ends it, whatever is under way. */
+  cut(): void {
+    if (this.#speaks.protocol === "http2") this.#speaks.downstream.cut(CUT);
+    else this.#socket.end();
   }
 
   terminate(): void {
@@ -296,4 +298,9 @@ class PortConnection extends DeadlineEntry {
   }
 }
 
+/** Of a call that was cut nobody here knows whether it was carried out. */
+const CUT: Status = {
+  code: Code.UNAVAILABLE,
+  message: "etcdproxy: the proxy has stopped before the call was answered",
+};
 const NOTHING_YET: Speaks = { protocol: "unknown", first: new Uint8Array(0) };
