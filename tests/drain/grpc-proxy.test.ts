@@ -235,7 +235,10 @@ describe("a grpc-proxy that is told to stop", () => {
     using client = new GrpcClient(proxy.address);
     using read = await stuckRead(client, proxy);
     proxy.kill("SIGTERM");
-    expect((await statusOf(read.answer)).code).toBe(UNAVAILABLE);
+    expect(await statusOf(read.answer)).toMatchObject({
+      code: UNAVAILABLE,
+      details: "etcdproxy: the proxy has stopped before the call was answered",
+    });
     expect(await proxy.exited).toBe(0);
     const cut = await proxy.logged("the drain timeout is over: what clients have open is cut");
     expect(cut).toMatchObject({ level: "warn", clients: 1, requests: 1 });
@@ -253,6 +256,34 @@ describe("a grpc-proxy that is told to stop", () => {
     await read.answer.catch(() => undefined);
     read.release();
   });
+});
+
+test("a client of HTTP/1.1 that reads its answer slowly gets all of it", async () => {
+  const valueBytes = 1024 * 1024;
+  const values = 8;
+  await using proxy = await start(LONG);
+  using client = new GrpcClient(proxy.address);
+  for (let count = 0; count < values; count++) {
+    const value = new Uint8Array(valueBytes).fill(count);
+    await client.unary(KV.method.put, { key: bytes(`large/${count}`), value });
+  }
+  const base64 = (text: string): string => Buffer.from(text).toString("base64");
+  const request = JSON.stringify({ key: base64("large/"), range_end: base64("large0") });
+  const slow = await connectTo(proxy.address);
+  slow.readSlowly(200);
+  slow.send(
+    "POST /etcdserverpb.KV/Range HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n" +
+      `content-length: ${request.length}\r\n\r\n${request}`,
+  );
+  await waitFor("the answer to begin", () => slow.receivedBytes > 0);
+  proxy.kill("SIGTERM");
+  await waitFor("the connection's end", () => slow.ended || slow.closed !== "no");
+  const length = /content-length: (\d+)/i.exec(slow.text)?.[1];
+  expect(Number(length)).toBeGreaterThan((values * valueBytes * 4) / 3);
+  expect(slow.receivedBytes).toBeGreaterThan(Number(length));
+  expect(slow.closed).not.toBe("reset");
+  slow.halfClose();
+  expect(await proxy.exited).toBe(0);
 });
 
 test("a grpc-proxy that speaks TLS takes leave in the same way", async () => {

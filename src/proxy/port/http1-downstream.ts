@@ -200,7 +200,7 @@ export class Http1Downstream extends DeadlineEntry implements SocketDuplexOwner,
       this.#arm(nowMs);
       return;
     }
-    if (this.#closing) this.#terminate();
+    if (this.#closing) this.#leave();
     else if (this.#headerSinceMs > 0) this.#end("headerTime", "a header section takes too long");
     else if (this.#receiving) this.#end("bodyTime", "a body comes too slowly");
     else if (this.duplex.writableLength > 0) this.#end("unreadOutput", "the client does not read its answer");
@@ -265,7 +265,8 @@ export class Http1Downstream extends DeadlineEntry implements SocketDuplexOwner,
   /** When the client will have kept us waiting for too long, in milliseconds of `performance.now()`. */
   #dueMs(): number {
     const { headerMs, bodyMs, bodyBytesPerSecondMin, silenceMs, lingerMs } = HTTP1_LIMITS;
-    if (this.#closing && this.#exchanges.size === 0) return this.#movedMs + lingerMs;
+    const answered = this.#exchanges.size === 0 && this.duplex.writableLength === 0;
+    if (this.#closing && answered) return this.#movedMs + lingerMs;
     if (this.#headerSinceMs > 0) return this.#headerSinceMs + headerMs;
     if (this.#receiving) return this.#bodySinceMs + bodyMs + (this.#bodyBytes * 1000) / bodyBytesPerSecondMin;
     const waits = this.#exchanges.size > 0 && this.duplex.writableLength === 0 && this.#pending === null;
@@ -301,6 +302,12 @@ export class Http1Downstream extends DeadlineEntry implements SocketDuplexOwner,
   /** The client has reached a limit: for logs and counters. `reason` is for people. */
   limitReached(limit: Http1LimitName, reason: string): void {
     this.#shared.limits.reached("client", limit, this.peer, { reason });
+  }
+
+  /** Closes the connection; what the kernel still holds for a client that reads slowly is sent behind that. */
+  #leave(): void {
+    this.#forget();
+    this.#socket.end();
   }
 
   #terminate(): void {
