@@ -60,7 +60,7 @@ export class ResolvedDial<Data> implements Dial, DialOwner<Data> {
 
   dialFailed(error: DialError): void {
     if (this.#untried.length > 0 && error.reason !== "exhausted") this.#dialNext();
-    else this.#fail(error.reason, error.detail);
+    else this.#fail(error.reason, error.detail, error.cause);
   }
 
   #resolved(addresses: readonly string[], remainingMs: number): void {
@@ -83,10 +83,10 @@ export class ResolvedDial<Data> implements Dial, DialOwner<Data> {
     this.#attempt = this.#startAttempt(target, this, Math.round(this.#attemptTimeoutMs));
   }
 
-  #fail(reason: DialError["reason"], detail: string): void {
+  #fail(reason: DialError["reason"], detail: string, cause?: unknown): void {
     if (this.#over) return;
     clearTimeout(this.#lookupTimer);
     this.#over = true;
-    this.#owner.dialFailed(new DialError(reason, this.#target.name, detail));
+    this.#owner.dialFailed(new DialError(reason, this.#target.name, detail, cause));
   }
 }

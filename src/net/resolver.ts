@@ -6,6 +6,7 @@
  * "There is no such record" is an answer (an empty list); only a lookup that brought no answer throws.
  */
 import { lookup, Resolver } from "node:dns/promises";
+import { NameServerProbe } from "./name-server-probe.ts";
 
 /** One SRV record (RFC 2782), as received: the answer's order means nothing. */
 export interface SrvRecord {
@@ -53,8 +54,13 @@ export function createResolver(options: ResolverOptions = {}): DnsResolver {
     if (servers !== undefined) resolver.setServers(servers);
     return resolver;
   };
+  const probe = new NameServerProbe(() => servers ?? fresh().getServers());
+  const requireServer = async (name: string): Promise<void> => {
+    if (await probe.allRefuse()) throw new DnsError(name, "ECONNREFUSED", undefined);
+  };
   return {
     async srv(name) {
+      await requireServer(name);
       const records = await answer(name, fresh().resolveSrv(name));
       return records.map(({ priority, weight, port, name: hostname }) => ({
         priority,
@@ -64,10 +70,13 @@ export function createResolver(options: ResolverOptions = {}): DnsResolver {
       }));
     },
     async addresses(hostname) {
+      // Nobody's name server is asked for it (RFC 6761 §6.3).
+      if (servers !== undefined && /(^|\.)localhost\.?$/i.test(hostname)) return ["127.0.0.1", "::1"];
       if (servers === undefined) {
         const found = await answer(hostname, lookup(hostname, { all: true }));
         return found.map(({ address }) => address);
       }
+      await requireServer(hostname);
       const resolver = fresh();
       const [ipv4, ipv6] = await Promise.allSettled([
         answer(hostname, resolver.resolve4(hostname)),

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { networkInterfaces } from "node:os";
 import type { Socket } from "bun";
 import { dialErrorFrom, type DialError } from "../../src/net/dial-error.ts";
 import { Dialer, type DialerOptions } from "../../src/net/dial.ts";
@@ -50,6 +51,12 @@ async function blackHole() {
   const hole = await openBlackHole();
   cleanups.push(() => hole.close());
   return hole;
+}
+
+function hasAddress(wanted: string): boolean {
+  return Object.values(networkInterfaces()).some((addresses) =>
+    addresses?.some(({ address }) => address === wanted),
+  );
 }
 
 interface Heard {
@@ -131,6 +138,19 @@ describe("a dial", () => {
       message: `127.0.0.1:${port}: connection refused`,
     });
   });
+
+  // The system gives localhost both addresses: in one of the two cases the first one that is tried refuses.
+  test.each(["127.0.0.1", "::1"])(
+    "to a name whose other addresses refuse comes up at %s",
+    async (address) => {
+      if (!hasAddress(address)) return;
+      const { port } = startServer(address);
+      const data = heard();
+      const socket = await createDialer({ timeoutMs: 10_000 }).dial(at(port, "localhost"), data);
+      expect(socket.remoteAddress).toBe(address);
+      await until(() => data.text === "hello");
+    },
+  );
 
   test("to a name without an address is unresolved", async () => {
     const error = await failureOf(

@@ -5,6 +5,9 @@ import { freePorts } from "../harness/free-ports.ts";
 export interface DnsServer {
   /** `address:port`, as resolvers take it. */
   readonly address: string;
+  /** Goes on with other records, under the same address; what is asked in between gets no answer. */
+  setRecords(...records: string[]): Promise<void>;
+  /** Ends; `setRecords` starts it again. */
   stop(): Promise<void>;
 }
 
@@ -13,21 +16,44 @@ const STARTS_MAX = 5;
 
 /** Starts dnsmasq with `--srv-host=…` and `--host-record=…` options, or any other of its own. */
 export async function startDnsServer(...records: string[]): Promise<DnsServer> {
-  const program = Bun.which("dnsmasq", { PATH: `${process.env["PATH"] ?? ""}:/usr/sbin` });
-  if (program === null) throw new Error("dnsmasq is missing: install the package dnsmasq-base");
   let problem = "";
   for (let starts = 0; starts < STARTS_MAX; starts++) {
-    const started = await startOnFreePort(program, records);
-    if (typeof started !== "string") return started;
+    const [port = 0] = freePorts(1);
+    const started = await startOn(port, records);
+    if (typeof started !== "string") return runningServer(port, started);
     problem = started;
     if (!problem.includes("Address already in use")) break;
   }
   throw new Error(`dnsmasq ended: ${problem}`);
 }
 
-/** The server, or what dnsmasq said when it ended instead. */
-async function startOnFreePort(program: string, records: readonly string[]): Promise<DnsServer | string> {
-  const [port] = freePorts(1);
+/** A name server on loopback that does not answer, as one that has not been started. */
+export function silentNameServer(): string {
+  return `127.0.0.1:${freePorts(1)[0]}`;
+}
+
+function runningServer(port: number, child: Bun.Subprocess): DnsServer {
+  let running = child;
+  const stop = async (): Promise<void> => {
+    running.kill("SIGKILL");
+    await running.exited;
+  };
+  return {
+    address: `127.0.0.1:${port}`,
+    stop,
+    async setRecords(...records) {
+      await stop();
+      const started = await startOn(port, records);
+      if (typeof started === "string") throw new Error(`dnsmasq ended: ${started}`);
+      running = started;
+    },
+  };
+}
+
+/** The process, which answers, or what dnsmasq said when it ended instead. */
+async function startOn(port: number, records: readonly string[]): Promise<Bun.Subprocess | string> {
+  const program = Bun.which("dnsmasq", { PATH: `${process.env["PATH"] ?? ""}:/usr/sbin` });
+  if (program === null) throw new Error("dnsmasq is missing: install the package dnsmasq-base");
   const child = Bun.spawn({
     cmd: [
       program,
@@ -44,19 +70,11 @@ async function startOnFreePort(program: string, records: readonly string[]): Pro
     ],
     stdio: ["ignore", "ignore", "pipe"],
   });
-  const address = `127.0.0.1:${port}`;
-  const ready = createResolver({ servers: [address], timeoutMs: 100, tries: 1 });
   while (child.exitCode === null) {
+    // A new one each time: it remembers for a while that nobody listened.
+    const ready = createResolver({ servers: [`127.0.0.1:${port}`], timeoutMs: 100, tries: 1 });
     const found = await ready.addresses("ready.test").catch(() => []);
-    if (found.length > 0) {
-      return {
-        address,
-        async stop() {
-          child.kill("SIGKILL");
-          await child.exited;
-        },
-      };
-    }
+    if (found.length > 0) return child;
   }
   return await new Response(child.stderr).text();
 }

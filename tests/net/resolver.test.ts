@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createSocket } from "node:dgram";
 import { createResolver, DnsError, type DnsResolver } from "../../src/net/resolver.ts";
-import { startDnsServer, type DnsServer } from "./dns-server.ts";
+import { silentNameServer, startDnsServer, type DnsServer } from "./dns-server.ts";
 
 describe("a resolver with a name server of its own", () => {
   let server: DnsServer;
@@ -64,6 +64,20 @@ test("a name server that does not answer fails the lookup, which is not the same
   ]);
   expect(codes).toEqual(["ETIMEOUT", "ETIMEOUT"]);
   silent.close();
+});
+
+test("a name server that nobody listens for fails the lookup at once, and costs no processor time", async () => {
+  const resolver = createResolver({ servers: [silentNameServer()], timeoutMs: 20_000 });
+  const before = process.cpuUsage();
+  const error = await resolver.srv("_etcd-client._tcp.cluster.test").catch((thrown: unknown) => thrown);
+  expect(error).toMatchObject({ name: "DnsError", code: "ECONNREFUSED" });
+  const { user, system } = process.cpuUsage(before);
+  expect((user + system) / 1000).toBeLessThan(2000);
+});
+
+test("no name server is asked for localhost", async () => {
+  const resolver = createResolver({ servers: [silentNameServer()] });
+  expect(await resolver.addresses("localhost")).toEqual(["127.0.0.1", "::1"]);
 });
 
 test("the system's resolver knows the hosts file", async () => {
