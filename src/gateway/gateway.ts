@@ -51,6 +51,8 @@ export interface GatewayOptions {
   readonly log: Logger;
   /** Looks the endpoints' host names up; without it the system does. */
   readonly resolver?: DnsResolver;
+  /** No endpoint could be reached for a client, or none passes its checks; told again and again. */
+  readonly onAllFailed?: () => void;
   /** A monotonic clock in milliseconds. */
   readonly now?: () => number;
   /** From 0 up to but not including 1. */
@@ -148,6 +150,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     log,
     now,
     loopGuard,
+    onAllFailed: options.onAllFailed,
   });
 
   // Nothing has been accepted yet: no event is handled between listening and this.

@@ -23,6 +23,8 @@ export interface UpstreamOptions {
   /** A monotonic clock in milliseconds. */
   readonly now: () => number;
   readonly loopGuard: LoopGuard;
+  /** No endpoint could be reached for a client, or none passes its checks; told again and again. */
+  readonly onAllFailed?: (() => void) | undefined;
 }
 
 export class Upstream {
@@ -33,6 +35,7 @@ export class Upstream {
   readonly #log: Logger;
   readonly #now: () => number;
   readonly #turnedAwayLine: ThrottledLine;
+  readonly #onAllFailed: (() => void) | undefined;
 
   constructor(options: UpstreamOptions) {
     this.dialer = options.dialer;
@@ -42,6 +45,7 @@ export class Upstream {
     this.#log = options.log;
     this.#now = options.now;
     this.#turnedAwayLine = new ThrottledLine(options.log, options.now);
+    this.#onAllFailed = options.onAllFailed;
   }
 
   /** The endpoint to dial first for the next client. */
@@ -69,7 +73,9 @@ export class Upstream {
 
   /** A check has found this. */
   judged(endpoint: Endpoint, verdict: Verdict): void {
-    if (!this.#choice.judge(endpoint, verdict)) return;
+    const news = this.#choice.judge(endpoint, verdict);
+    if (verdict.kind === "silent" && this.#choice.allFailed(this.#now())) this.#onAllFailed?.();
+    if (!news) return;
     const { name } = endpoint;
     if (verdict.kind === "fit") this.#log.info("endpoint passes its checks again", { endpoint: name });
     else this.#log.warn("endpoint fails its checks", { endpoint: name, reason: verdict.reason });
@@ -78,6 +84,7 @@ export class Upstream {
   /** A client was closed because of `error`, after which there was nothing left to try. */
   clientTurnedAway(error: DialError): void {
     this.stats.connectionsFailed++;
+    if (error.reason !== "exhausted") this.#onAllFailed?.();
     const message =
       error.reason === "exhausted"
         ? "no connection can be opened, client closed"

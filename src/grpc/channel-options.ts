@@ -39,6 +39,8 @@ export interface ChannelEvents {
   onUnexpectedError(error: Error): void;
   /** `news` is false when the endpoint was known to fail already, for the same reason. */
   onEndpointFailed(endpoint: Endpoint, reason: string, news: boolean): void;
+  /** No endpoint can be reached, or none passes its checks; told again and again. */
+  onAllFailed?(): void;
   /** Checks think otherwise of an endpoint than before. */
   onJudged?(endpoint: Endpoint, verdict: Verdict): void;
   /** The member at `endpoint` has reached a limit. */

@@ -220,7 +220,10 @@ export class Channel implements UpstreamOwner {
   judge(endpoint: Endpoint, verdict: Verdict): void {
     if (this.#closed) return;
     if (this.#choice.judge(endpoint, verdict)) this.#events.onJudged?.(endpoint, verdict);
-    if (verdict.kind === "silent") this.#standby.forget(endpoint, verdict.reason);
+    if (verdict.kind === "silent") {
+      this.#standby.forget(endpoint, verdict.reason);
+      if (this.#choice.allFailed(performance.now())) this.#events.onAllFailed?.();
+    }
     if (this.#coming !== null) return;
     if (this.#current === null) {
       if (verdict.kind === "fit") this.connect();
@@ -402,6 +405,7 @@ export class Channel implements UpstreamOwner {
     if (this.#next.length > 0) {
       this.#bringUp(this.#next);
     } else if (this.#current === null) {
+      this.#events.onAllFailed?.();
       this.#retryTimer = setTimeout(() => this.connect(), this.#backoff.next());
     } else {
       this.#serveWaiting();
