@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { memberRefusal } from "../../src/etcd/member-refusal.ts";
+import { memberRefusal, memberRefusalOf } from "../../src/etcd/member-refusal.ts";
 import { Code, statusTrailers, trailersOnly } from "../../src/grpc/status.ts";
 
 test.each(["etcdserver: no leader", "etcdserver: server stopped"])("%p speaks of the member", (message) => {
@@ -24,4 +24,10 @@ test("the text under another code speaks of the request", () => {
 
 test("a section without status is no refusal", () => {
   expect(memberRefusal([])).toBeUndefined();
+});
+
+test("a member that was removed says so in the words of raft, under no code in particular", () => {
+  expect(memberRefusalOf({ code: Code.UNKNOWN, message: "raft: stopped" })).toBe("raft: stopped");
+  expect(memberRefusalOf({ code: Code.UNAVAILABLE, message: "raft: stopped" })).toBeUndefined();
+  expect(memberRefusalOf({ code: Code.UNKNOWN, message: "etcdserver: no leader" })).toBeUndefined();
 });
