@@ -24,16 +24,93 @@ export interface EtcdClusterOptions {
 }
 
 export class EtcdCluster implements AsyncDisposable {
-  readonly members: readonly EtcdMember[];
+  #members: readonly EtcdMember[];
   readonly #folder: TemporaryFolder;
+  readonly #options: EtcdClusterOptions;
   readonly #network: PeerNetwork | undefined;
   /** Ids, in decimal, of the members that are cut off from the others. */
   readonly #isolated = new Map<EtcdMember, string>();
+  /** Members there have been: a name is not used twice. */
+  #named: number;
 
-  constructor(members: readonly EtcdMember[], folder: TemporaryFolder, network?: PeerNetwork) {
-    this.members = members;
+  constructor(
+    members: readonly EtcdMember[],
+    folder: TemporaryFolder,
+    options: EtcdClusterOptions,
+    network?: PeerNetwork,
+  ) {
+    this.#members = members;
     this.#folder = folder;
+    this.#options = options;
     this.#network = network;
+    this.#named = members.length;
+  }
+
+  /** Those that have been started and not removed. */
+  get members(): readonly EtcdMember[] {
+    return this.#members;
+  }
+
+  /** Adds a member and starts it; a voting one is healthy then. Not for clusters with `relayedPeers`. */
+  async addMember(as: "voter" | "learner" = "voter"): Promise<EtcdMember> {
+    const member = (await this.announceMember(as)).start();
+    if (as === "voter") await member.waitHealthy();
+    return member;
+  }
+
+  /**
+   * Adds a member that does not run until it is started: it has no name and no client URL in the member list. While a voting
+   * one is announced it counts for the quorum.
+   */
+  async announceMember(as: "voter" | "learner" = "voter"): Promise<AnnouncedMember> {
+    if (this.#network !== undefined) throw new Error("a cluster with relayedPeers cannot grow");
+    const [client, peer] = freePorts(2);
+    const plan = memberPlan(++this.#named, `127.0.0.1:${client}`, `127.0.0.1:${peer}`);
+    // etcd takes nobody before its members have been connected for five seconds.
+    const { members } = (await waitFor("the cluster to take a member", () =>
+      this.#anybody().call("/v3/cluster/member/add", {
+        peerURLs: [plan.peerUrl],
+        isLearner: as === "learner",
+      }),
+    )) as { members: { name?: string; peerURLs: string[] }[] };
+    const initialCluster = members
+      .map(({ name, peerURLs }) => `${name ?? plan.name}=${peerURLs[0]}`)
+      .join(",");
+    return {
+      start: () => {
+        const member = startMember(plan, { initialCluster, state: "existing" }, this.#folder, this.#options);
+        this.#members = [...this.#members, member];
+        return member;
+      },
+    };
+  }
+
+  /** Takes a member out of the cluster; its process ends. */
+  async removeMember(member: EtcdMember): Promise<void> {
+    const { memberId } = await member.status();
+    await waitFor("the cluster to let a member go", async () => {
+      await this.#anybody(member).call("/v3/cluster/member/remove", { ID: memberId });
+      return true;
+    });
+    this.#members = this.#members.filter((other) => other !== member);
+    await member.kill();
+  }
+
+  /** Makes a learner a voting member, as soon as it has caught up. */
+  async promoteMember(member: EtcdMember): Promise<void> {
+    const { memberId } = await member.status();
+    await waitFor("a learner to be promoted", async () => {
+      await this.#anybody(member).call("/v3/cluster/member/promote", { ID: memberId });
+      return true;
+    });
+    await member.waitHealthy();
+  }
+
+  /** One that runs, and is not `except`. */
+  #anybody(except?: EtcdMember): EtcdMember {
+    const member = this.#members.find((other) => other !== except && other.running);
+    if (member === undefined) throw new Error("no other member runs");
+    return member;
   }
 
   /** `host:port` of every member, in the order of `members`. */
@@ -107,6 +184,20 @@ export class EtcdCluster implements AsyncDisposable {
   }
 }
 
+/** A member that the cluster knows of, and that has not been started. */
+export interface AnnouncedMember {
+  /** Does not wait until it is healthy. */
+  start(): EtcdMember;
+}
+
+interface MemberPlan {
+  readonly name: string;
+  /** `host:port` that clients connect to. */
+  readonly endpoint: string;
+  readonly peerListener: string;
+  readonly peerUrl: string;
+}
+
 /** Starts a cluster and waits until every member is healthy. */
 export async function startEtcdCluster(options: EtcdClusterOptions): Promise<EtcdCluster> {
   for (let tries = 1; ; tries++) {
@@ -131,38 +222,46 @@ function launch(options: EtcdClusterOptions): EtcdCluster {
   }));
   const network =
     options.relayedPeers === true ? new PeerNetwork(endpoints.map(({ peer }) => peer)) : undefined;
-  const plans = endpoints.map(({ client, peer }, index) => ({
-    name: `member${index + 1}`,
-    endpoint: client,
-    peerListener: `http://${peer}`,
-    peerUrl: network?.peerUrl(index) ?? `http://${peer}`,
-  }));
-  const scheme = options.tls === undefined ? "http" : "https";
+  const plans = endpoints.map(({ client, peer }, index) =>
+    memberPlan(index + 1, client, peer, network?.peerUrl(index)),
+  );
   const initialCluster = plans.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(",");
-  const members = plans.map(({ name, endpoint, peerListener, peerUrl }) => {
-    const dataFolder = folder.file(`${name}.etcd`);
-    const command = [
-      etcdBinary("etcd"),
-      `--name=${name}`,
-      `--data-dir=${dataFolder}`,
-      `--listen-client-urls=${scheme}://${endpoint}`,
-      `--advertise-client-urls=${scheme}://${endpoint}`,
-      `--listen-peer-urls=${peerListener}`,
-      `--initial-advertise-peer-urls=${peerUrl}`,
-      `--initial-cluster=${initialCluster}`,
-      "--initial-cluster-state=new",
-      "--logger=zap",
-      "--log-outputs=stderr",
-      ...timing(options.members),
-      ...(isSince(etcdVersion(), [3, 5, 0]) ? ["--unsafe-no-fsync"] : []),
-      ...tlsFlags(options.tls),
-      ...(options.flags ?? []),
-    ];
-    const logFile = folder.file(`${name}.log`);
-    const tls = options.tls === undefined ? {} : { tls: options.tls };
-    return new EtcdMember({ name, endpoint, dataFolder, logFile, command, ...tls });
-  });
-  return new EtcdCluster(members, folder, network);
+  const members = plans.map((plan) => startMember(plan, { initialCluster, state: "new" }, folder, options));
+  return new EtcdCluster(members, folder, options, network);
+}
+
+function memberPlan(number: number, client: string, peer: string, peerUrl = `http://${peer}`): MemberPlan {
+  return { name: `member${number}`, endpoint: client, peerListener: `http://${peer}`, peerUrl };
+}
+
+function startMember(
+  { name, endpoint, peerListener, peerUrl }: MemberPlan,
+  { initialCluster, state }: { initialCluster: string; state: "new" | "existing" },
+  folder: TemporaryFolder,
+  options: EtcdClusterOptions,
+): EtcdMember {
+  const scheme = options.tls === undefined ? "http" : "https";
+  const dataFolder = folder.file(`${name}.etcd`);
+  const command = [
+    etcdBinary("etcd"),
+    `--name=${name}`,
+    `--data-dir=${dataFolder}`,
+    `--listen-client-urls=${scheme}://${endpoint}`,
+    `--advertise-client-urls=${scheme}://${endpoint}`,
+    `--listen-peer-urls=${peerListener}`,
+    `--initial-advertise-peer-urls=${peerUrl}`,
+    `--initial-cluster=${initialCluster}`,
+    `--initial-cluster-state=${state}`,
+    "--logger=zap",
+    "--log-outputs=stderr",
+    ...timing(options.members),
+    ...(isSince(etcdVersion(), [3, 5, 0]) ? ["--unsafe-no-fsync"] : []),
+    ...tlsFlags(options.tls),
+    ...(options.flags ?? []),
+  ];
+  const logFile = folder.file(`${name}.log`);
+  const tls = options.tls === undefined ? {} : { tls: options.tls };
+  return new EtcdMember({ name, endpoint, dataFolder, logFile, command, ...tls });
 }
 
 /** A lone member elects itself: nothing is won by letting it wait for others. */

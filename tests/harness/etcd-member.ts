@@ -157,11 +157,17 @@ export class EtcdMember {
     });
   }
 
-  /** The member's own answer to Maintenance.Status, through its JSON gateway. */
+  /** The member's own answer to Maintenance.Status. */
   async status(): Promise<EtcdMemberStatus> {
-    const answer = await this.#fetch("/v3/maintenance/status", { method: "POST", body: "{}" });
-    if (!answer.ok) throw new Error(`${this.name}: status answered ${answer.status}: ${await answer.text()}`);
-    const { header, leader, version } = (await answer.json()) as StatusAnswer;
+    const { header, leader, version } = (await this.call("/v3/maintenance/status", {})) as StatusAnswer;
     return { memberId: header.member_id, leaderId: leader ?? "0", version };
+  }
+
+  /** A call through its JSON gateway. @throws Error with what it answers instead of a message */
+  async call(path: string, message: object): Promise<unknown> {
+    const answer = await this.#fetch(path, { method: "POST", body: JSON.stringify(message) });
+    if (!answer.ok)
+      throw new Error(`${this.name}: ${path} answered ${answer.status}: ${await answer.text()}`);
+    return answer.json();
   }
 }

@@ -110,7 +110,8 @@ class RelayedConnection {
 }
 
 export class TcpRelay implements Disposable {
-  readonly target: string;
+  /** `host:port` of where new connections are carried to. */
+  target: string;
   /** Connections ever accepted, refused ones too. */
   accepted = 0;
   readonly #listener: TCPSocketListener<End>;
