@@ -39,6 +39,9 @@ export function choiceOptions(flags: ChoiceFlags): ChoiceOptions {
       "--balancer=least-latency needs health checks, which measure it: leave --health-check-interval out",
     );
   }
+  if (flags.discoverySrv && flags.endpointWeights.length > 0) {
+    throw usageError("--endpoint-weights is for --endpoints: SRV records bring weights of their own");
+  }
   const healthChecks =
     flags.healthCheckIntervalMs === 0
       ? null
@@ -49,9 +52,6 @@ export function choiceOptions(flags: ChoiceFlags): ChoiceOptions {
 /** The endpoints with the weights that `--endpoint-weights` gives them. Throws `CommandLineError`. */
 export function withWeights(endpoints: readonly Endpoint[], flags: ChoiceFlags): readonly Endpoint[] {
   if (flags.endpointWeights.length === 0) return endpoints;
-  if (flags.discoverySrv) {
-    throw usageError("--endpoint-weights is for --endpoints: SRV records bring weights of their own");
-  }
   const weights = new Map(flags.endpointWeights.flatMap((item) => item.split(",")).map(readWeight));
   for (const name of weights.keys()) {
     if (endpoints.some((endpoint) => endpoint.name === name)) continue;

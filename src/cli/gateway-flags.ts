@@ -3,7 +3,7 @@
  * Command-line parsing, help and the typed values are made from it.
  */
 import type { FlagDefinition, FlagValues } from "./flag-definition.ts";
-import { choiceFlags, processFlags } from "./shared-flags.ts";
+import { choiceFlags, discoveryFlags, processFlags } from "./shared-flags.ts";
 
 export const gatewayFlags = [
   {
@@ -45,58 +45,16 @@ export const gatewayFlags = [
     description: "how long an endpoint may take to accept a connection before the next one is tried",
   },
   ...choiceFlags,
-  {
-    name: "discovery-srv",
-    kind: "text",
-    placeholder: "domain",
-    default: "",
-    group: "Discovery",
-    since: "live",
-    description: "DNS domain whose SRV records (_etcd-client-ssl._tcp, _etcd-client._tcp) name the members",
-  },
-  {
-    name: "discovery-srv-name",
-    kind: "text",
-    placeholder: "name",
-    default: "",
-    group: "Discovery",
-    since: "live",
-    description: "suffix of the SRV service: _etcd-client-<name>._tcp",
-  },
-  {
-    name: "insecure-discovery",
-    kind: "boolean",
-    default: false,
-    group: "Discovery",
-    since: "live",
-    description: "take the SRV records as they are, without checking each endpoint over TLS",
-  },
+  ...discoveryFlags,
   {
     name: "trusted-ca-file",
     kind: "text",
     placeholder: "file",
     default: "",
     group: "Discovery",
-    since: "later",
-    description: "CA certificates that discovered endpoints are checked with",
-  },
-  {
-    name: "discovery-refresh",
-    kind: "duration",
-    placeholder: "duration",
-    default: 30_000,
-    group: "Discovery",
-    since: "later",
-    description: "how often the SRV records are looked up again; 0: only when all endpoints fail",
-  },
-  {
-    name: "dns-server",
-    kind: "text",
-    placeholder: "host:port",
-    default: "",
-    group: "Discovery",
     since: "live",
-    description: "DNS server that is asked for SRV records and members' addresses, in place of the system's",
+    description:
+      "CA certificates that discovered endpoints are checked with; without it those that this machine trusts",
   },
   {
     name: "max-connections",

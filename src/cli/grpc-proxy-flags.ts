@@ -3,7 +3,7 @@
  * Command-line parsing, help and the typed values are made from it.
  */
 import type { FlagDefinition, FlagValues } from "./flag-definition.ts";
-import { choiceFlags, processFlags } from "./shared-flags.ts";
+import { choiceFlags, discoveryFlags, processFlags } from "./shared-flags.ts";
 import { tlsFlags } from "./tls-flag-table.ts";
 
 export const grpcProxyFlags = [
@@ -52,53 +52,10 @@ export const grpcProxyFlags = [
     placeholder: "duration",
     default: 0,
     group: "Endpoints",
-    since: "later",
+    since: "live",
     description: "how often the endpoints are read anew from the cluster's member list; 0: never",
   },
-  {
-    name: "discovery-srv",
-    kind: "text",
-    placeholder: "domain",
-    default: "",
-    group: "Discovery",
-    since: "later",
-    description: "DNS domain whose SRV records name the members",
-  },
-  {
-    name: "discovery-srv-name",
-    kind: "text",
-    placeholder: "name",
-    default: "",
-    group: "Discovery",
-    since: "later",
-    description: "suffix of the SRV service: _etcd-client-<name>._tcp",
-  },
-  {
-    name: "insecure-discovery",
-    kind: "boolean",
-    default: false,
-    group: "Discovery",
-    since: "later",
-    description: "take the SRV records as they are, without checking each endpoint over TLS",
-  },
-  {
-    name: "discovery-refresh",
-    kind: "duration",
-    placeholder: "duration",
-    default: 30_000,
-    group: "Discovery",
-    since: "later",
-    description: "how often the SRV records are looked up again; 0: only when all endpoints fail",
-  },
-  {
-    name: "dns-server",
-    kind: "text",
-    placeholder: "host:port",
-    default: "",
-    group: "Discovery",
-    since: "later",
-    description: "DNS server that is asked for SRV records and members' addresses, in place of the system's",
-  },
+  ...discoveryFlags,
   {
     name: "dial-keepalive-time",
     kind: "duration",

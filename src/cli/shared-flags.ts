@@ -47,6 +47,55 @@ export const choiceFlags = [
   },
 ] as const satisfies readonly FlagDefinition[];
 
+/** How members are found by DNS. */
+export const discoveryFlags = [
+  {
+    name: "discovery-srv",
+    kind: "text",
+    placeholder: "domain",
+    default: "",
+    group: "Discovery",
+    since: "live",
+    description: "DNS domain whose SRV records (_etcd-client-ssl._tcp, _etcd-client._tcp) name the members",
+  },
+  {
+    name: "discovery-srv-name",
+    kind: "text",
+    placeholder: "name",
+    default: "",
+    group: "Discovery",
+    since: "live",
+    description: "suffix of the SRV service: _etcd-client-<name>._tcp",
+  },
+  {
+    name: "insecure-discovery",
+    kind: "boolean",
+    default: false,
+    group: "Discovery",
+    since: "live",
+    description:
+      "take the SRV records as they are, without checking each endpoint over TLS; those without TLS too",
+  },
+  {
+    name: "discovery-refresh",
+    kind: "duration",
+    placeholder: "duration",
+    default: 30_000,
+    group: "Discovery",
+    since: "live",
+    description: "how often the SRV records are looked up again; 0: only when all endpoints fail",
+  },
+  {
+    name: "dns-server",
+    kind: "text",
+    placeholder: "host:port",
+    default: "",
+    group: "Discovery",
+    since: "live",
+    description: "DNS server that is asked for SRV records and members' addresses, in place of the system's",
+  },
+] as const satisfies readonly FlagDefinition[];
+
 /** What the process does as a whole. */
 export const processFlags = [
   {

@@ -4,34 +4,46 @@
  *
  * Invariant: what an operator got wrong ends as a CommandLineError that names the flag.
  */
-import { EndpointError, parseEndpoints, type Endpoint } from "../endpoints/endpoint.ts";
-import { discoverEndpoints, SrvDiscoveryError } from "../endpoints/srv-discovery.ts";
+import { EndpointError, parseEndpoints } from "../endpoints/endpoint.ts";
+import { EndpointList } from "../endpoints/endpoint-list.ts";
+import { EndpointRefresh } from "../endpoints/endpoint-refresh.ts";
+import { SrvDiscoveryError } from "../endpoints/srv-discovery.ts";
 import { GatewayError, startGateway } from "../gateway/gateway.ts";
+import { REAL_TIMERS } from "../base/clock.ts";
 import { ListenError } from "../net/listen.ts";
-import { createResolver, type DnsResolver } from "../net/resolver.ts";
 import type { Logger } from "../observe/log.ts";
-import { listenAddressFlag, nameServerFlag } from "./address-flags.ts";
+import { MemberTls } from "../tls/member-tls.ts";
+import { RenewalWatch } from "../tls/renewal.ts";
+import { TlsFileError } from "../tls/tls-file.ts";
+import { listenAddressFlag } from "./address-flags.ts";
 import { choiceOptions, withWeights } from "./choice-flags.ts";
 import { usageError } from "./command-line-error.ts";
+import { discover, nameServices } from "./discovery.ts";
 import type { GatewayFlags } from "./gateway-flags.ts";
 import type { RunningProduct } from "./lifecycle.ts";
 
-const operatorErrors = [EndpointError, SrvDiscoveryError, ListenError, GatewayError];
+const operatorErrors = [EndpointError, SrvDiscoveryError, ListenError, GatewayError, TlsFileError];
 
 /** Resolves once clients can connect. Throws `CommandLineError` for what the operator has to change. */
 export async function startGatewayProduct(flags: GatewayFlags, log: Logger): Promise<RunningProduct> {
   const listenAddress = listenAddressFlag(flags.listenAddr);
-  const nameServer = nameServerFlag(flags.dnsServer);
-  const resolver = createResolver(nameServer === undefined ? {} : { servers: [nameServer] });
+  const names = nameServices(flags.dnsServer);
   const { balancer, healthChecks } = choiceOptions(flags);
   try {
-    const discovered = flags.discoverySrv !== "";
+    const checks = loadCheckTls(flags, log.child("tls"));
+    const discovery =
+      flags.discoverySrv === ""
+        ? null
+        : await discover(flags, {
+            ...names,
+            tls: checks && ((serverName) => checks.forDial(serverName)),
+            checkedAtDial: false,
+            log: log.child("discovery"),
+          });
+    const endpoints = discovery?.first.endpoints ?? withWeights(parseEndpoints(flags.endpoints), flags);
     const gateway = await startGateway({
       listenAddress,
-      endpoints: withWeights(
-        discovered ? await discover(flags, resolver, log) : parseEndpoints(flags.endpoints),
-        flags,
-      ),
+      endpoints,
       balancer,
       healthChecks,
       retryDelayMs: flags.retryDelayMs,
@@ -39,33 +51,44 @@ export async function startGatewayProduct(flags: GatewayFlags, log: Logger): Pro
       connectionsMax: flags.maxConnections === 0 ? Number.POSITIVE_INFINITY : flags.maxConnections,
       drainTimeoutMs: flags.drainTimeoutMs,
       log: log.child("gateway"),
-      // Without --dns-server the system resolves members' names, with its hosts file and cache.
-      ...(nameServer === undefined ? {} : { resolver }),
+      onAllFailed: () => refresh?.allFailed(),
+      ...(names.dialResolver === undefined ? {} : { resolver: names.dialResolver }),
     });
-    return { close: () => gateway.close() };
+    const refresh =
+      discovery &&
+      new EndpointRefresh({
+        source: discovery,
+        list: new EndpointList(endpoints, {
+          log: log.child("discovery"),
+          onChange: (others) => gateway.replaceEndpoints(others),
+        }),
+        clock: REAL_TIMERS,
+        log: log.child("discovery"),
+      });
+    refresh?.start();
+    const renewals = new RenewalWatch(checks === null || checks.files.length === 0 ? [] : [checks], log);
+    return {
+      reload: () => renewals.reload(),
+      async close() {
+        renewals.close();
+        await gateway.close();
+        refresh?.close();
+      },
+    };
   } catch (error) {
     if (operatorErrors.some((kind) => error instanceof kind)) throw usageError((error as Error).message);
     throw error;
   }
 }
 
-async function discover(
-  flags: GatewayFlags,
-  resolver: DnsResolver,
-  log: Logger,
-): Promise<readonly Endpoint[]> {
-  const { endpoints, warnings } = await discoverEndpoints({
-    domain: flags.discoverySrv,
-    serviceSuffix: flags.discoverySrvName,
-    insecure: flags.insecureDiscovery,
-    resolver,
-    random: Math.random,
-  });
-  const discoveryLog = log.child("discovery");
-  for (const warning of warnings) discoveryLog.warn(warning);
-  discoveryLog.info("discovered the cluster from SRV records", {
-    domain: flags.discoverySrv,
-    endpoints: endpoints.map(({ name }) => name),
-  });
-  return endpoints;
+/** What discovered members are checked with; null: they are not. Throws `TlsFileError`. */
+function loadCheckTls(flags: GatewayFlags, log: Logger): MemberTls | null {
+  const path = flags.trustedCaFile;
+  if (flags.discoverySrv === "" || flags.insecureDiscovery) {
+    if (path !== "")
+      log.warn("--trusted-ca-file is not used: no member is checked that --discovery-srv names");
+    return null;
+  }
+  const trustedCa = path === "" ? null : { flag: "--trusted-ca-file", path };
+  return MemberTls.load({ pair: null, trustedCa, verify: true, log });
 }

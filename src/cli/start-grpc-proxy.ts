@@ -5,7 +5,9 @@
  * Invariant: what an operator got wrong ends as a CommandLineError that names the flag.
  */
 import { EndpointError, parseEndpoints, withScheme } from "../endpoints/endpoint.ts";
+import { SrvDiscoveryError } from "../endpoints/srv-discovery.ts";
 import { ListenError } from "../net/listen.ts";
+import type { GrpcProxyOptions } from "../proxy/grpc-proxy.ts";
 import type { PagesListener } from "../proxy/port/listeners.ts";
 import type { CacheBounds } from "../proxy/kv/kv-hub.ts";
 import type { Logger } from "../observe/log.ts";
@@ -15,6 +17,7 @@ import { TlsFileError } from "../tls/tls-file.ts";
 import { listenAddressFlag, metricsAddressFlag, type PagesUrl } from "./address-flags.ts";
 import { choiceOptions, withWeights } from "./choice-flags.ts";
 import { usageError } from "./command-line-error.ts";
+import { discover, nameServices, type NameServices } from "./discovery.ts";
 import type { GrpcProxyFlags } from "./grpc-proxy-flags.ts";
 import { clientKeepaliveFlags, memberKeepaliveFlags } from "./keepalive-flags.ts";
 import type { RunningProduct } from "./lifecycle.ts";
@@ -23,7 +26,7 @@ import { loadMemberTls, loadServedTls, membersSpeakTls } from "./tls-flags.ts";
 
 const streamsMaxOfProtocol = 4_294_967_295; // SETTINGS_MAX_CONCURRENT_STREAMS is 32 bits wide (RFC 9113 §6.5.2)
 
-const operatorErrors = [EndpointError, ListenError, TlsFileError];
+const operatorErrors = [EndpointError, SrvDiscoveryError, ListenError, TlsFileError];
 
 /** Resolves once clients can connect. Throws `CommandLineError` for what the operator has to change. */
 export async function startGrpcProxyProduct(flags: GrpcProxyFlags, log: Logger): Promise<RunningProduct> {
@@ -31,25 +34,22 @@ export async function startGrpcProxyProduct(flags: GrpcProxyFlags, log: Logger):
     const listenAddress = listenAddressFlag(flags.listenAddr);
     const metricsUrl = metricsAddressFlag(flags.metricsAddr);
     const { balancer, healthChecks } = choiceOptions(flags);
-    const endpoints = withScheme(
-      withWeights(parseEndpoints(flags.endpoints), flags),
-      membersSpeakTls(flags) ? "https" : "http",
-    );
-    const overTls = endpoints.some(({ scheme }) => scheme === "https");
     const tlsLog = log.child("tls");
-    // Files that are named are checked even where every endpoint is http.
-    const memberTls = overTls || membersSpeakTls(flags) ? loadMemberTls(flags, tlsLog) : undefined;
     const clientTls = await loadServedTls(
       flags,
       metricsUrl === undefined ? [listenAddress] : [listenAddress, metricsUrl.address],
       tlsLog,
     );
     const ownUser = await ownUserFlags(flags.user, flags.passwordFile, log.child("grpc-proxy"));
+    const names = nameServices(flags.dnsServer);
+    const members = await findMembers(flags, names, log);
     const { startGrpcProxy } = await import("../proxy/grpc-proxy.ts");
     const proxy = await startGrpcProxy({
       listenAddress,
       metrics: metricsListener(metricsUrl, clientTls),
-      endpoints,
+      ...members,
+      autoSyncIntervalMs: flags.endpointsAutoSyncIntervalMs,
+      resolver: names.dialResolver,
       advertiseClientUrl: flags.advertiseClientUrl,
       sendBytesMax: flags.maxSendBytes,
       receiveBytesMax: flags.maxRecvBytes,
@@ -67,7 +67,6 @@ export async function startGrpcProxyProduct(flags: GrpcProxyFlags, log: Logger):
       readCoalescing: flags.readCoalescing,
       cache: cacheBounds(flags),
       leaseCoalescing: flags.leaseCoalescing,
-      memberTls,
       clientTls,
       ownUser,
       log: log.child("grpc-proxy"),
@@ -82,6 +81,37 @@ export async function startGrpcProxyProduct(flags: GrpcProxyFlags, log: Logger):
     if (operatorErrors.some((kind) => error instanceof kind)) throw usageError((error as Error).message);
     throw error;
   }
+}
+
+/** The members that the flags name, or that DNS names for them. */
+async function findMembers(
+  flags: GrpcProxyFlags,
+  names: NameServices,
+  log: Logger,
+): Promise<Pick<GrpcProxyOptions, "endpoints" | "discovery" | "memberTls">> {
+  const tlsLog = log.child("tls");
+  if (flags.discoverySrv !== "") {
+    const memberTls = loadMemberTls(flags, tlsLog);
+    const discovery = await discover(flags, {
+      ...names,
+      tls: flags.insecureSkipTlsVerify ? null : (serverName) => memberTls.forDial(serverName),
+      checkedAtDial: true,
+      log: log.child("discovery"),
+    });
+    return { endpoints: discovery.first.endpoints, discovery, memberTls };
+  }
+  const speakTls = membersSpeakTls(flags);
+  const endpoints = withScheme(
+    withWeights(parseEndpoints(flags.endpoints), flags),
+    speakTls ? "https" : "http",
+  );
+  // Files that are named are checked even where every endpoint is http.
+  const needsTls =
+    speakTls ||
+    endpoints.some(({ scheme }) => scheme === "https") ||
+    // The member list may name others.
+    flags.endpointsAutoSyncIntervalMs > 0;
+  return { endpoints, discovery: null, memberTls: needsTls ? loadMemberTls(flags, tlsLog) : undefined };
 }
 
 /** What the ready line tells of TLS towards clients; nothing for plain text. */

@@ -19,6 +19,8 @@ export interface Endpoint {
   readonly priority: number;
   /** Its share among those of its priority (RFC 2782); 0: only when there is nobody else. */
   readonly weight: number;
+  /** The name that its certificate must be for, where that is not `hostname`: the domain that it was discovered by. */
+  readonly serverName?: string | undefined;
 }
 
 /** An item is no endpoint. The message names the flag and the item and says what to write instead. */

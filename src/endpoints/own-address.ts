@@ -43,6 +43,25 @@ export async function findOwnEndpoint(
   return undefined;
 }
 
+/** `endpoints` without those that lead back to one of the addresses listened on, and the names of those. */
+export async function withoutOwnEndpoints(
+  endpoints: readonly Endpoint[],
+  listening: readonly Address[],
+  resolver: DnsResolver,
+): Promise<{ readonly others: readonly Endpoint[]; readonly own: readonly string[] }> {
+  let others = endpoints;
+  const own: string[] = [];
+  for (const address of listening) {
+    for (;;) {
+      const found = await findOwnEndpoint(others, address, resolver);
+      if (found === undefined) break;
+      own.push(found.name);
+      others = others.filter((endpoint) => endpoint !== found);
+    }
+  }
+  return { others, own };
+}
+
 /** Whether two listeners would want the same port of the same address. */
 export async function listenersCollide(
   first: Address,

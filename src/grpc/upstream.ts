@@ -36,7 +36,7 @@ export interface UpstreamOptions {
   readonly readyTimeoutMs: number;
   readonly connection: ConnectionOptions;
   /** What a dial to an https endpoint shows and demands now. */
-  readonly tls: (hostname: string) => DialTls;
+  readonly tls: (serverName: string) => DialTls;
   /** Without it a silent connection is taken for a live one. */
   readonly keepalive?: MemberKeepalive | undefined;
 }
@@ -68,8 +68,8 @@ export class Upstream implements ClientConnectionHandler {
     this.owner = owner;
     this.#options = options;
     this.#firstStreamId = firstStreamId;
-    const { hostname, port, name, scheme } = endpoint;
-    const tls = scheme === "https" ? options.tls(hostname) : undefined;
+    const { hostname, port, name, scheme, serverName = hostname } = endpoint;
+    const tls = scheme === "https" ? options.tls(serverName) : undefined;
     this.#dial = dialer.start({ hostname, port, name, tls }, null, {
       dialled: (socket) => this.#onDialled(socket),
       dialFailed: (error: DialError) => this.#fail(error.detail, error.reason),

@@ -5,6 +5,7 @@ import { createClient, type Transport } from "@connectrpc/connect";
 import { DeadlineTimer } from "../base/deadline-wheel.ts";
 import type { Balancer } from "../endpoints/balancer.ts";
 import type { Endpoint } from "../endpoints/endpoint.ts";
+import type { EndpointSource } from "../endpoints/endpoint-refresh.ts";
 import { HealthChecks, type HealthCheckTimes } from "../endpoints/health-checks.ts";
 import { decodedAnswerBytes } from "../etcd/message-weight.ts";
 import { Auth } from "../gen/etcdserverpb/auth_pb.ts";
@@ -21,6 +22,7 @@ import { BufferBudget } from "../http2/buffer-budget.ts";
 import type { ConnectionOptions } from "../http2/connection-handler.ts";
 import { HTTP2_LIMITS, STREAM_WINDOW_BYTES } from "../http2/limits.ts";
 import { defaultSettings } from "../http2/settings.ts";
+import { createResolver, type DnsResolver } from "../net/resolver.ts";
 import { LimitLog } from "../observe/limit-log.ts";
 import type { Logger } from "../observe/log.ts";
 import { RateLimitedLog } from "../observe/rate-limited-log.ts";
@@ -29,6 +31,7 @@ import { RenewalWatch } from "../tls/renewal.ts";
 import { OwnIdentity } from "./auth/own-identity.ts";
 import { type OwnUser, signInOf } from "./auth/sign-in.ts";
 import { SignInLog } from "./auth/sign-in-log.ts";
+import { EndpointUpkeep } from "./cluster/endpoint-upkeep.ts";
 import { AdvertisedMemberList } from "./cluster/member-list.ts";
 import type { TypedServices } from "./connect-services.ts";
 import type { ForwardLimits } from "./forward/forward-limits.ts";
@@ -45,6 +48,12 @@ import { StatusProbe } from "./upstream/status-probe.ts";
 
 export interface GrpcProxyOptions extends ListenersOptions, SharingSwitches {
   readonly endpoints: readonly Endpoint[];
+  /** How the endpoints were discovered; null: they were named. */
+  readonly discovery?: EndpointSource | null | undefined;
+  /** How often the endpoints are read from the cluster's member list, in milliseconds; 0: never. */
+  readonly autoSyncIntervalMs?: number;
+  /** Looks members' host names up; without it the system does. */
+  readonly resolver?: DnsResolver | undefined;
   /** What MemberList answers; empty: the members'. */
   readonly advertiseClientUrl: string;
   readonly sendBytesMax: number;
@@ -85,7 +94,9 @@ const GATHERED_BYTES_MIN = 16 * 1024 * 1024;
 /** Starts to serve. Does not wait for a member: calls do. @throws EndpointError, ListenError */
 export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcProxy> {
   const { log, memberTls, clientTls } = options;
-  await checkAddresses(options, options.endpoints);
+  const resolver = options.resolver ?? createResolver();
+  const source = options.discovery ? "--discovery-srv" : "--endpoints";
+  await checkAddresses(options, options.endpoints, source, resolver);
   const limitedLog = new RateLimitedLog(log, () => performance.now());
   const limitLog = new LimitLog(limitedLog);
   const budget = new BufferBudget(options.bufferBytesMax);
@@ -96,9 +107,13 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     dialTimeoutMs: options.dialTimeoutMs,
     balancer: options.balancer,
     keepalive: memberKeepalive(options, keepalives, log),
-    tls: memberTls && ((hostname) => memberTls.forDial(hostname)),
+    resolver: options.resolver,
+    tls: memberTls && ((serverName) => memberTls.forDial(serverName)),
     budget,
-    events: channelEvents(log, limitLog, () => sharedWork.onConnected()),
+    events: {
+      ...channelEvents(log, limitLog, () => sharedWork.onConnected()),
+      onAllFailed: () => upkeep.allFailed(),
+    },
   });
   const { limits, gathered, revisionBytesMax } = forwardLimits(options);
   const own = options.ownUser ? ownIdentity(options.ownUser, channel, limits, log) : null;
@@ -134,7 +149,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
   const drain = new Drain(options.drainTimeoutMs, log);
   const downstreams: Downstreams = {
     router,
-    pages: drain.pages(createPages(channel, limits, ownMetrics, memberTls, own)),
+    pages: drain.pages(createPages(channel, limits, ownMetrics, memberTls, own, options.resolver)),
     deadlines: new DeadlineTimer(),
     log: limitedLog,
     limits: limitLog,
@@ -142,8 +157,25 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     keepalive: new ClientKeepalive(options.clientKeepalive?.pings ?? null, keepalives),
   };
   const listeners = new Listeners(options, downstreams);
+  const upkeep = new EndpointUpkeep({
+    endpoints: options.endpoints,
+    discovery: options.discovery ?? null,
+    autoSyncIntervalMs: options.autoSyncIntervalMs ?? 0,
+    unstatedScheme: options.endpoints.some(({ scheme }) => scheme === "https") ? "https" : "http",
+    members: createClient(Cluster, memberTransport(channel, limits)),
+    own,
+    listening: listeners.addresses,
+    resolver,
+    onChange(endpoints) {
+      channel.replaceEndpoints(endpoints);
+      checks?.replace(endpoints);
+    },
+    clock: REAL_CLOCK,
+    log,
+  });
   channel.connect();
   const checks = options.healthChecks && healthChecks(options.endpoints, options.healthChecks, channel, own);
+  upkeep.start();
   own?.start();
   const renewals = new RenewalWatch(
     [memberTls, clientTls].flatMap((tls) => (tls === undefined || tls.files.length === 0 ? [] : [tls])),
@@ -158,6 +190,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
       // A registration of this proxy would be revoked here: before its clients are told to look for another one.
       await drain.run(listeners.clients, router);
       listeners.clients.close();
+      upkeep.close();
       checks?.close();
       own?.close();
       sharedWork.close();

@@ -57,7 +57,7 @@ describe("--endpoint-weights", () => {
   });
 
   test("are refused beside SRV records, which bring their own", () => {
-    expect(() => withWeights(endpoints, flags({ endpointWeights: ["a=1"], discoverySrv: "x.test" }))).toThrow(
+    expect(() => choiceOptions(flags({ endpointWeights: ["a=1"], discoverySrv: "x.test" }))).toThrow(
       "--endpoint-weights is for --endpoints",
     );
   });

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type DnsServer, startDnsServer } from "../net/dns-server.ts";
+import { freePorts } from "../harness/free-ports.ts";
 import { runToEnd, startEtcdproxy } from "./program.ts";
 
 let dns: DnsServer;
@@ -30,14 +31,72 @@ async function discovered(...flags: string[]): Promise<unknown> {
   return endpoints;
 }
 
+describe("grpc-proxy start --discovery-srv", () => {
+  test("starts with the members that DNS names, though none of them can be reached", async () => {
+    for (const domain of ["plain.test", "secure.test"]) {
+      const program = startEtcdproxy(
+        "grpc-proxy",
+        "start",
+        `--dns-server=${dns.address}`,
+        `--discovery-srv=${domain}`,
+        "--listen-addr=127.0.0.1:0",
+      );
+      await program.logged("discovered the cluster from SRV records");
+      await program.logged("started gRPC proxy");
+      program.kill("SIGTERM");
+      expect((await program.ended()).exitCode).toBe(0);
+    }
+  });
+
+  test("ends with one line that names the flag when DNS knows no members", async () => {
+    const { exitCode, stdout, stderr } = await runToEnd(
+      "grpc-proxy",
+      "start",
+      `--dns-server=${dns.address}`,
+      "--discovery-srv=nothing.test",
+    );
+    expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: "" });
+    expect(stderr).toMatch(/^etcdproxy: --discovery-srv nothing\.test: [^\n]+\n$/);
+  });
+
+  test("refuses an endpoint that is the proxy itself, named by the flag that found it", async () => {
+    const [port] = freePorts(1);
+    const own = await startDnsServer(
+      `--srv-host=_etcd-client._tcp.own.test,me.own.test,${port}`,
+      "--host-record=me.own.test,127.0.0.1",
+    );
+    const { exitCode, stderr } = await runToEnd(
+      "grpc-proxy",
+      "start",
+      `--dns-server=${own.address}`,
+      "--discovery-srv=own.test",
+      `--listen-addr=127.0.0.1:${port}`,
+    );
+    await own.stop();
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain(`--discovery-srv: me.own.test:${port} should not resolve to the proxy's own`);
+  });
+});
+
 describe("gateway --discovery-srv", () => {
   test("starts without the word start, with the members that DNS names, in their order", async () => {
     expect(await discovered("--discovery-srv=plain.test")).toEqual(["infra0.test:2379", "infra1.test:2380"]);
   });
 
-  test("goes before --endpoints", async () => {
-    const endpoints = await discovered("--discovery-srv=plain.test", "--endpoints=10.0.0.1");
-    expect(endpoints).toEqual(["infra0.test:2379", "infra1.test:2380"]);
+  test("goes before --endpoints, and warns of it", async () => {
+    const program = startEtcdproxy(
+      "gateway",
+      `--dns-server=${dns.address}`,
+      "--discovery-srv=plain.test",
+      "--endpoints=10.0.0.1",
+      "--listen-addr=127.0.0.1:0",
+    );
+    expect(await program.logged("ready to proxy client requests")).toMatchObject({
+      endpoints: ["infra0.test:2379", "infra1.test:2380"],
+    });
+    await program.logged("--endpoints is not used: --discovery-srv names the members");
+    program.kill("SIGTERM");
+    expect((await program.ended()).exitCode).toBe(0);
   });
 
   test("looks for the service of --discovery-srv-name", async () => {
@@ -50,11 +109,19 @@ describe("gateway --discovery-srv", () => {
     expect(await discovered("--discovery-srv=secure.test", "--insecure-discovery")).toEqual([
       "infra3.test:2379",
     ]);
-    const refused = await runToEnd("gateway", `--dns-server=${dns.address}`, "--discovery-srv=secure.test");
-    expect(refused).toMatchObject({ exitCode: 1, stdout: "" });
-    expect(refused.stderr).toMatch(
-      /^etcdproxy: --discovery-srv secure\.test: [^\n]*--insecure-discovery[^\n]*\n$/,
+    const program = startEtcdproxy(
+      "gateway",
+      `--dns-server=${dns.address}`,
+      "--discovery-srv=secure.test",
+      "--listen-addr=127.0.0.1:0",
     );
+    const { msg } = await program.loggedWith("not ready yet");
+    expect(msg).toBe(
+      "not ready yet: --discovery-srv secure.test: no member can be reached to check it: " +
+        "infra3.test:2379 cannot be checked, left out for now: infra3.test has no address in DNS",
+    );
+    program.kill("SIGTERM");
+    expect((await program.ended()).exitCode).toBe(0);
   });
 
   test("ends with one line that names the flag when DNS knows no members", async () => {

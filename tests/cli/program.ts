@@ -19,6 +19,8 @@ export interface Program {
   kill(signal: "SIGTERM" | "SIGINT" | "SIGHUP"): void;
   /** Resolves with the first log line of this message, fields and all; rejects when the process ends without one. */
   logged(message: string): Promise<Record<string, unknown>>;
+  /** The same for a message that begins like this. */
+  loggedWith(start: string): Promise<Record<string, unknown>>;
   /** Everything written, once the process has ended. */
   ended(): Promise<Outcome>;
 }
@@ -64,21 +66,24 @@ export function startProgram(file: string, ...words: string[]): Program {
     changed.resolve();
   })();
 
+  const lineWith = async (text: string): Promise<Record<string, unknown>> => {
+    for (;;) {
+      const line = stderrText
+        .split("\n")
+        .slice(0, -1)
+        .find((candidate) => candidate.includes(text));
+      if (line !== undefined) return JSON.parse(line) as Record<string, unknown>;
+      if (stderrEnded) throw new Error(`the process ended without logging ${text}: ${stderrText}`);
+      await changed.promise;
+    }
+  };
+
   return {
     kill(signal) {
       child.kill(signal);
     },
-    async logged(message) {
-      for (;;) {
-        const line = stderrText
-          .split("\n")
-          .slice(0, -1)
-          .find((candidate) => candidate.includes(`"msg":${JSON.stringify(message)}`));
-        if (line !== undefined) return JSON.parse(line) as Record<string, unknown>;
-        if (stderrEnded) throw new Error(`the process ended without logging "${message}": ${stderrText}`);
-        await changed.promise;
-      }
-    },
+    logged: (message) => lineWith(`"msg":${JSON.stringify(message)}`),
+    loggedWith: (start) => lineWith(`"msg":${JSON.stringify(start).slice(0, -1)}`),
     async ended() {
       const [exitCode] = await Promise.all([child.exited, stderr]);
       running.delete(child);

@@ -35,4 +35,9 @@ export class RecordedLog implements Logger {
   fieldsOf(message: string): Record<string, unknown>[] {
     return this.lines.filter((line) => line.message === message).map(({ fields }) => fields);
   }
+
+  /** The message of every warning. */
+  warnings(): string[] {
+    return this.lines.filter(({ level }) => level === "warn").map(({ message }) => message);
+  }
 }

@@ -7,6 +7,8 @@
 import { get as getPlain, type IncomingMessage } from "node:http";
 import { get as getSecure } from "node:https";
 import type { Endpoint } from "../../endpoints/endpoint.ts";
+import { isIpLiteral } from "../../net/address.ts";
+import type { DnsResolver } from "../../net/resolver.ts";
 import type { MemberTls } from "../../tls/member-tls.ts";
 import { type Page, textPage } from "./page.ts";
 
@@ -14,12 +16,16 @@ const TIMEOUT_MS = 3000;
 /** A member's page is a few hundred KiB; more is no metrics page. */
 const PAGE_BYTES_MAX = 16 * 1024 * 1024;
 
-/** `endpoints` in the order to ask them; `tls` for those that are https. */
-export async function memberMetricsPage(endpoints: readonly Endpoint[], tls?: MemberTls): Promise<Page> {
+/** `endpoints` in the order to ask them; `tls` for those that are https, `resolver` for host names in place of the system. */
+export async function memberMetricsPage(
+  endpoints: readonly Endpoint[],
+  tls?: MemberTls,
+  resolver?: DnsResolver,
+): Promise<Page> {
   const reasons: string[] = [];
   for (const endpoint of endpoints) {
     try {
-      return await fetchPage(endpoint, tls);
+      return await fetchFromAny(endpoint, tls, resolver);
     } catch (error) {
       reasons.push(`${endpoint.name}: ${error instanceof Error ? error.message : String(error)}`);
     }
@@ -27,11 +33,44 @@ export async function memberMetricsPage(endpoints: readonly Endpoint[], tls?: Me
   return textPage(502, `no member answered for its metrics\n${reasons.join("\n")}\n`);
 }
 
-/** Rejects unless the member answers 200 with a page in time. */
-function fetchPage({ hostname, port, scheme }: Endpoint, tls: MemberTls | undefined): Promise<Page> {
+/** From the first of the name's addresses that answers. Rejects when none does in time. */
+async function fetchFromAny(
+  endpoint: Endpoint,
+  tls: MemberTls | undefined,
+  resolver: DnsResolver | undefined,
+): Promise<Page> {
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  const { hostname } = endpoint;
+  if (resolver === undefined || isIpLiteral(hostname)) return fetchPage(endpoint, hostname, tls, timeout);
+  let failure = new Error(`${hostname} has no address in DNS`);
+  for (const address of await resolver.addresses(hostname)) {
+    try {
+      return await fetchPage(endpoint, address, tls, timeout);
+    } catch (error) {
+      failure = error instanceof Error ? error : new Error(String(error));
+    }
+  }
+  throw failure;
+}
+
+/** Rejects unless the member answers 200 with a page before `timeout`. */
+function fetchPage(
+  endpoint: Endpoint,
+  address: string,
+  tls: MemberTls | undefined,
+  timeout: AbortSignal,
+): Promise<Page> {
+  const { name, port, scheme, hostname, serverName = hostname } = endpoint;
   return new Promise((resolve, reject) => {
-    const timeout = AbortSignal.timeout(TIMEOUT_MS);
-    const options = { hostname, port, path: "/metrics", agent: false, signal: timeout };
+    const options = {
+      hostname: address,
+      port,
+      path: "/metrics",
+      headers: { host: name },
+      agent: false,
+      signal: timeout,
+      ...(scheme === "https" && !isIpLiteral(serverName) ? { servername: serverName } : {}),
+    };
     const onAnswer = (answer: IncomingMessage): void => {
       const pieces: Uint8Array[] = [];
       let bytes = 0;

@@ -4,6 +4,7 @@ import { KV } from "../../gen/etcdserverpb/kv_pb.ts";
 import type { Channel } from "../../grpc/channel.ts";
 import { connectTransport } from "../../grpc/connect-transport.ts";
 import { SMALL_ANSWERS } from "../../grpc/in-process-call.ts";
+import type { DnsResolver } from "../../net/resolver.ts";
 import type { OwnIdentity } from "../auth/own-identity.ts";
 import type { ForwardLimits } from "../forward/forward-limits.ts";
 import { SingleRequestForward } from "../forward/single-request.ts";
@@ -16,6 +17,7 @@ import { madeOnce, type MakePage, type Pages } from "./page.ts";
  * @param ownMetrics makes `/proxy/metrics`
  * @param memberTls for members that are https
  * @param own the proxy's own user, null when it has none
+ * @param resolver looks members' names up in place of the system
  */
 export function createPages(
   channel: Channel,
@@ -23,6 +25,7 @@ export function createPages(
   ownMetrics: MakePage,
   memberTls?: MemberTls,
   own: OwnIdentity | null = null,
+  resolver?: DnsResolver,
 ): Pages {
   const client: Client<typeof KV> = createClient(
     KV,
@@ -32,7 +35,7 @@ export function createPages(
   );
   const pages = new Map<string, MakePage>([
     ["/health", madeOnce(() => healthPage(client, own))],
-    ["/metrics", madeOnce(() => memberMetricsPage(channel.endpoints, memberTls))],
+    ["/metrics", madeOnce(() => memberMetricsPage(channel.endpoints, memberTls, resolver))],
     ["/proxy/metrics", madeOnce(ownMetrics)],
   ]);
   return (path) => pages.get(path);

@@ -3,10 +3,10 @@
  */
 import { type Endpoint, EndpointError } from "../../endpoints/endpoint.ts";
 import { findOwnEndpoint, listenersCollide } from "../../endpoints/own-address.ts";
-import { type Address, formatAddress } from "../../net/address.ts";
+import { type Address, formatAddress, parseAddress } from "../../net/address.ts";
 import { connectionsWithinFileLimit } from "../../net/file-limit.ts";
 import { ListenError } from "../../net/listen.ts";
-import { createResolver } from "../../net/resolver.ts";
+import type { DnsResolver } from "../../net/resolver.ts";
 import type { ServedTls } from "../../tls/served-tls.ts";
 import { NO_CALLS } from "./call-routes.ts";
 import type { Downstreams } from "./http2-downstream.ts";
@@ -37,11 +37,14 @@ const PAGES_STREAMS_MAX = 16;
 export async function checkAddresses(
   { listenAddress, metrics }: Pick<ListenersOptions, "listenAddress" | "metrics">,
   endpoints: readonly Endpoint[],
+  /** What the endpoints come from, for the error. */
+  source: "--endpoints" | "--discovery-srv",
+  resolver: DnsResolver,
 ): Promise<void> {
-  await refuseOwnAddress(endpoints, "--listen-addr", listenAddress);
+  await refuseOwnAddress(endpoints, source, "--listen-addr", listenAddress, resolver);
   if (metrics === null) return;
-  await refuseOwnAddress(endpoints, "--metrics-addr", metrics.address);
-  await refuseCollision(metrics.address, listenAddress);
+  await refuseOwnAddress(endpoints, source, "--metrics-addr", metrics.address, resolver);
+  await refuseCollision(metrics.address, listenAddress, resolver);
 }
 
 export class Listeners {
@@ -67,6 +70,11 @@ export class Listeners {
     }
   }
 
+  /** Where this process listens, with the ports that it has. */
+  get addresses(): readonly Address[] {
+    return [this.clients, this.pages].flatMap((port) => (port === null ? [] : [parseAddress(port.address)]));
+  }
+
   /** Each under its name in the metrics. */
   *[Symbol.iterator](): Iterator<readonly [string, Port]> {
     yield ["clients", this.clients];
@@ -89,19 +97,21 @@ function openPages({ address, tls }: PagesListener, shared: Downstreams): Port {
 /** A proxy in front of itself would forward each call for ever. */
 async function refuseOwnAddress(
   endpoints: readonly Endpoint[],
+  source: string,
   flag: string,
   listening: Address,
+  resolver: DnsResolver,
 ): Promise<void> {
-  const own = await findOwnEndpoint(endpoints, listening, createResolver());
+  const own = await findOwnEndpoint(endpoints, listening, resolver);
   if (own === undefined) return;
   throw new EndpointError(
-    `--endpoints ${own.name} should not resolve to the proxy's own ${flag} ${formatAddress(listening)}: ` +
+    `${source}${source === "--endpoints" ? "" : ":"} ${own.name} should not resolve to the proxy's own ${flag} ${formatAddress(listening)}: ` +
       `name the etcd members instead, or choose another ${flag}`,
   );
 }
 
-async function refuseCollision(metrics: Address, listening: Address): Promise<void> {
-  if (!(await listenersCollide(listening, metrics, createResolver()))) return;
+async function refuseCollision(metrics: Address, listening: Address, resolver: DnsResolver): Promise<void> {
+  if (!(await listenersCollide(listening, metrics, resolver))) return;
   throw new ListenError(
     `--metrics-addr ${formatAddress(metrics)} has the port of --listen-addr ${formatAddress(listening)}: ` +
       "choose another port, or leave the flag out: the pages are on --listen-addr too",

@@ -1,0 +1,83 @@
+/**
+ * The flags about DNS discovery, for both products: what they say together, and the first lookup.
+ *
+ * Stands between the flags' texts and the lookups, first and later ones. With `--discovery-srv` nothing else names a
+ * member: no default, and no `--endpoints`.
+ */
+import type { EndpointSource } from "../endpoints/endpoint-refresh.ts";
+import { firstLookup } from "../endpoints/first-lookup.ts";
+import { createTlsCheck } from "../endpoints/srv-check.ts";
+import { SrvDiscovery } from "../endpoints/srv-discovery.ts";
+import { createResolver, type DnsResolver } from "../net/resolver.ts";
+import type { DialTls } from "../net/tls.ts";
+import type { Logger } from "../observe/log.ts";
+import { nameServerFlag } from "./address-flags.ts";
+import { grpcProxyFlags } from "./grpc-proxy-flags.ts";
+
+/** What both products have. */
+export interface DiscoveryFlags {
+  readonly endpoints: readonly string[];
+  readonly discoverySrv: string;
+  readonly discoverySrvName: string;
+  readonly insecureDiscovery: boolean;
+  readonly discoveryRefreshMs: number;
+  readonly dialTimeoutMs: number;
+}
+
+/** How names are looked up. */
+export interface NameServices {
+  /** For SRV records, and wherever an answer is needed before a dial. */
+  readonly resolver: DnsResolver;
+  /** For dials; undefined: the system resolves members' names, with its hosts file and cache. */
+  readonly dialResolver: DnsResolver | undefined;
+}
+
+export interface DiscoverOptions extends NameServices {
+  /** What a check shows, and demands of who has this name; null: nothing is checked. */
+  readonly tls: ((serverName: string) => DialTls) | null;
+  /** Every dial checks the same. */
+  readonly checkedAtDial: boolean;
+  readonly log: Logger;
+}
+
+/** What `--dns-server` says. Throws `CommandLineError`. */
+export function nameServices(dnsServer: string): NameServices {
+  const nameServer = nameServerFlag(dnsServer);
+  const resolver = createResolver(nameServer === undefined ? {} : { servers: [nameServer] });
+  return { resolver, dialResolver: nameServer === undefined ? undefined : resolver };
+}
+
+/** Finds the members of `--discovery-srv`; waits for those who come up. Throws `SrvDiscoveryError`. */
+export async function discover(flags: DiscoveryFlags, options: DiscoverOptions): Promise<EndpointSource> {
+  const { log, tls, resolver, dialResolver } = options;
+  if (!isDefault(flags.endpoints)) log.warn("--endpoints is not used: --discovery-srv names the members");
+  const discovery = new SrvDiscovery({
+    domain: flags.discoverySrv,
+    serviceSuffix: flags.discoverySrvName,
+    check:
+      tls === null || flags.insecureDiscovery
+        ? null
+        : createTlsCheck({ tls, resolver: dialResolver, timeoutMs: flags.dialTimeoutMs }),
+    withPlain: flags.insecureDiscovery,
+    checkedAtDial: options.checkedAtDial,
+    resolver,
+    random: Math.random,
+  });
+  const first = await firstLookup({ discovery, nowMs: () => performance.now(), sleep: Bun.sleep, log });
+  for (const warning of first.warnings) log.warn(warning);
+  log.info("discovered the cluster from SRV records", {
+    domain: flags.discoverySrv,
+    endpoints: first.endpoints.map(({ name }) => name),
+  });
+  return {
+    name: "SRV records",
+    lookUp: () => discovery.discover(),
+    refreshMs: flags.discoveryRefreshMs,
+    first,
+  };
+}
+
+function isDefault(endpoints: readonly string[]): boolean {
+  const flag = grpcProxyFlags.find(({ name }) => name === "endpoints");
+  return JSON.stringify(endpoints) === JSON.stringify(flag?.default);
+}
