@@ -1,5 +1,5 @@
 /**
- * `gateway --discovery-srv` of the compiled file: the members come from a real name server, and so do their
+ * `--discovery-srv` of the compiled file, both products as the documents start them: the members come from a real name server, and so do their
  * addresses.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
@@ -32,27 +32,31 @@ describe.each([
   "gateway --discovery-srv=example.com",
   "gateway start --discovery-srv=example.com",
   "gateway --discovery-srv example.com start",
+  "grpc-proxy start --discovery-srv=example.com",
 ])("etcdproxy %s", (line) => {
   test("serves the members that the SRV records of example.com name", async () => {
-    await using gateway = await startProxy([
+    await using proxy = await startProxy([
       ...line.split(" "),
       `--dns-server=${dns.address}`,
       "--listen-addr=127.0.0.1:0",
     ]);
-    expect(await gateway.logged("ready to proxy client requests")).toMatchObject({
+    expect(await proxy.logged("discovered the cluster from SRV records")).toMatchObject({
       endpoints: [`infra0.example.com:${memberPort}`],
     });
-    expect(await etcdctl([gateway.address], ["put", "found", "by DNS"])).toMatchObject({ stdout: "OK\n" });
-    expect(await gateway.stop()).toBe(0);
+    expect(await etcdctl([proxy.address], ["put", "found", "by DNS"])).toMatchObject({ stdout: "OK\n" });
+    expect(await proxy.stop()).toBe(0);
   });
 });
 
-test("a domain without SRV records ends the start with one line that names the flag", async () => {
-  const { code, stdout, stderr } = await runEtcdproxy([
-    "gateway",
-    "--discovery-srv=empty.example.com",
-    `--dns-server=${dns.address}`,
-  ]);
-  expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
-  expect(stderr).toMatch(/^etcdproxy: --discovery-srv empty\.example\.com: [^\n]+\n$/);
-});
+test.each(["gateway", "grpc-proxy start"])(
+  "a domain without SRV records ends the start of the %s with one line that names the flag",
+  async (line) => {
+    const { code, stdout, stderr } = await runEtcdproxy([
+      ...line.split(" "),
+      "--discovery-srv=empty.example.com",
+      `--dns-server=${dns.address}`,
+    ]);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    expect(stderr).toMatch(/^etcdproxy: --discovery-srv empty\.example\.com: [^\n]+\n$/);
+  },
+);
