@@ -4,7 +4,7 @@
  * Stands between a test that breaks members and the process: killed, stopped (it keeps its sockets but
  * answers nothing), continued, and started again on the same ports with the same data.
  */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import type { IssuedCertificate } from "./certificates.ts";
 import { spawnLogged, type LoggedChild } from "./child-process.ts";
 import { waitFor } from "./wait-for.ts";
@@ -105,9 +105,12 @@ export class EtcdMember {
     await this.#process.exited;
   }
 
-  /** Stops the process with SIGSTOP: connections stay open, nothing answers. */
+  /** Stops the process with SIGSTOP: connections stay open, nothing answers once this has returned. */
   stop(): void {
     this.#process.kill("SIGSTOP");
+    // Each thread stops when it next comes back from the kernel; until then it may still answer.
+    const tasks = `/proc/${this.#process.pid}/task`;
+    while (!readdirSync(tasks).every((task) => / T /.test(readFileSync(`${tasks}/${task}/stat`, "utf8"))));
   }
 
   /** Lets a stopped process go on. */
