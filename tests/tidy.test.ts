@@ -16,7 +16,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   http2: ["hpack", "base"],
   net: ["base"],
   endpoints: ["net", "base"],
-  observe: ["base"],
+  observe: ["net", "base"],
   tls: ["net", "observe", "base"],
   grpc: ["http2", "hpack", "net", "endpoints", "base", "gen"],
   etcd: ["grpc", "hpack", "gen", "base"],

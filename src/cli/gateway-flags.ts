@@ -73,7 +73,7 @@ export const gatewayFlags = [
     placeholder: "duration",
     default: 0,
     group: "Limits",
-    since: "later",
+    since: "live",
     description: "how long a connection may be silent in both directions before it is closed; 0: for ever",
   },
   {
@@ -82,8 +82,8 @@ export const gatewayFlags = [
     placeholder: "duration",
     default: 15_000,
     group: "Limits",
-    since: "later",
-    description: "silence after which the kernel asks a peer whether it still exists; 0: never",
+    since: "live",
+    description: "silence after which the kernel asks a client or member whether it still exists; 0: never",
   },
   ...processFlags,
   {
@@ -92,8 +92,9 @@ export const gatewayFlags = [
     placeholder: "url",
     default: "",
     group: "Monitoring",
-    since: "later",
-    description: "URL of a listener for /metrics and /health, such as http://127.0.0.1:2381",
+    since: "live",
+    description:
+      "URL of a listener for /metrics, /health and /proxy/endpoints, such as http://127.0.0.1:2381",
   },
   {
     name: "debug",

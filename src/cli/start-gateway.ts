@@ -10,12 +10,13 @@ import { EndpointRefresh } from "../endpoints/endpoint-refresh.ts";
 import { SrvDiscoveryError } from "../endpoints/srv-discovery.ts";
 import { GatewayError, startGateway } from "../gateway/gateway.ts";
 import { REAL_TIMERS } from "../base/clock.ts";
+import { type Address, formatAddress } from "../net/address.ts";
 import { ListenError } from "../net/listen.ts";
 import type { Logger } from "../observe/log.ts";
 import { MemberTls } from "../tls/member-tls.ts";
 import { RenewalWatch } from "../tls/renewal.ts";
 import { TlsFileError } from "../tls/tls-file.ts";
-import { listenAddressFlag } from "./address-flags.ts";
+import { listenAddressFlag, metricsAddressFlag } from "./address-flags.ts";
 import { choiceOptions, withWeights } from "./choice-flags.ts";
 import { usageError } from "./command-line-error.ts";
 import { discover, nameServices } from "./discovery.ts";
@@ -28,6 +29,7 @@ const operatorErrors = [EndpointError, SrvDiscoveryError, ListenError, GatewayEr
 export async function startGatewayProduct(flags: GatewayFlags, log: Logger): Promise<RunningProduct> {
   const listenAddress = listenAddressFlag(flags.listenAddr);
   const names = nameServices(flags.dnsServer);
+  const metricsAddress = plainMetricsAddress(flags.metricsAddr);
   const { balancer, healthChecks } = choiceOptions(flags);
   try {
     const checks = loadCheckTls(flags, log.child("tls"));
@@ -50,6 +52,9 @@ export async function startGatewayProduct(flags: GatewayFlags, log: Logger): Pro
       dialTimeoutMs: flags.dialTimeoutMs,
       connectionsMax: flags.maxConnections === 0 ? Number.POSITIVE_INFINITY : flags.maxConnections,
       drainTimeoutMs: flags.drainTimeoutMs,
+      idleTimeoutMs: flags.idleTimeoutMs,
+      keepAliveMs: flags.tcpKeepaliveMs,
+      metricsAddress,
       log: log.child("gateway"),
       onAllFailed: () => refresh?.allFailed(),
       ...(names.dialResolver === undefined ? {} : { resolver: names.dialResolver }),
@@ -91,4 +96,15 @@ function loadCheckTls(flags: GatewayFlags, log: Logger): MemberTls | null {
   }
   const trustedCa = path === "" ? null : { flag: "--trusted-ca-file", path };
   return MemberTls.load({ pair: null, trustedCa, verify: true, log });
+}
+
+/** Where the pages are served; null where nobody asked for them. Throws `CommandLineError`. */
+function plainMetricsAddress(text: string): Address | null {
+  const url = metricsAddressFlag(text);
+  if (url === undefined) return null;
+  if (url.scheme === "http") return url.address;
+  const address = formatAddress(url.address);
+  throw usageError(
+    `--metrics-addr https://${address}: the gateway has no certificate to serve it with: write http://${address}`,
+  );
 }

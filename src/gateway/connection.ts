@@ -13,27 +13,42 @@ import type { Socket } from "bun";
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import { DialError } from "../net/dial-error.ts";
 import type { Dial, DialOwner } from "../net/dial.ts";
+import type { GatewayConnections, LiveConnection } from "./connections.ts";
+import type { EndpointTraffic } from "./endpoint-traffic.ts";
 import { PipeEnd, type PipeOwner } from "./pipe.ts";
+import type { KeptAlive, Upkeep } from "./upkeep.ts";
 import type { Upstream } from "./upstream.ts";
 
-export class GatewayConnection implements DialOwner<PipeEnd>, PipeOwner {
+/** What the connections of a gateway share. */
+export interface SharedByConnections {
+  readonly upstream: Upstream;
+  readonly connections: GatewayConnections;
+  readonly upkeep: Upkeep;
+}
+
+export class GatewayConnection implements DialOwner<PipeEnd>, PipeOwner, LiveConnection, KeptAlive {
   readonly #upstream: Upstream;
-  readonly #live: Set<GatewayConnection>;
+  readonly #shared: SharedByConnections;
   readonly #downstreamEnd: PipeEnd;
   readonly #upstreamEnd: PipeEnd;
   #state: "dialling" | "piping" | "closed" = "dialling";
   #endpoint: Endpoint;
   #untried: Endpoint[] | null = null;
   #dial: Dial | null = null;
+  traffic: EndpointTraffic | null = null;
+  /** What the last sweep has seen, and how many before it have seen the same. */
+  #activity = -1;
+  #quietSweeps = 0;
 
-  /** Takes over a client's socket and puts itself into `live` until it is closed. */
-  constructor(client: Socket<PipeEnd>, upstream: Upstream, live: Set<GatewayConnection>) {
+  /** Takes over a client's socket and is one of `shared.connections` until it is closed. */
+  constructor(client: Socket<PipeEnd>, shared: SharedByConnections) {
+    const { upstream } = shared;
     const { downstream: downstreamEnd, upstream: upstreamEnd } = PipeEnd.pair(this);
     this.#upstream = upstream;
-    this.#live = live;
+    this.#shared = shared;
     this.#downstreamEnd = downstreamEnd;
     this.#upstreamEnd = upstreamEnd;
-    live.add(this);
+    shared.connections.opened(this);
     client.data = downstreamEnd;
     downstreamEnd.attach(client);
     this.#endpoint = upstream.next();
@@ -54,6 +69,8 @@ export class GatewayConnection implements DialOwner<PipeEnd>, PipeOwner {
       return;
     }
     this.#state = "piping";
+    this.traffic = this.#shared.connections.reached(this.#endpoint.name);
+    this.#shared.upkeep.connected(this);
     this.#upstreamEnd.attach(socket);
   }
 
@@ -88,6 +105,42 @@ export class GatewayConnection implements DialOwner<PipeEnd>, PipeOwner {
     this.#close();
   }
 
+  get bytesFromClient(): number {
+    return this.#downstreamEnd.receivedBytes;
+  }
+
+  get bytesFromMember(): number {
+    return this.#upstreamEnd.receivedBytes;
+  }
+
+  keepAlive(idleMs: number): void {
+    this.#downstreamEnd.keepAlive(idleMs);
+    this.#upstreamEnd.keepAlive(idleMs);
+  }
+
+  sweep(quietMax: number): void {
+    const activity = this.#downstreamEnd.activity + this.#upstreamEnd.activity;
+    // A dial has a time-out of its own.
+    if (activity !== this.#activity || this.#state === "dialling") {
+      this.#activity = activity;
+      this.#quietSweeps = 0;
+      return;
+    }
+    this.#quietSweeps++;
+    if (this.#quietSweeps < quietMax || this.traffic === null) return;
+    this.traffic.closedAsIdle++;
+    // Bytes that are stuck would be missing in front of an orderly end.
+    if (this.#downstreamEnd.waiting || this.#upstreamEnd.waiting) this.reset();
+    else this.destroy();
+  }
+
+  reset(): void {
+    if (this.#state === "closed") return;
+    this.#dial?.abandon();
+    this.#downstreamEnd.abort();
+    this.#close();
+  }
+
   #startDial(): void {
     const { dialer, loopGuard } = this.#upstream;
     if (!loopGuard.watches(this.#endpoint)) {
@@ -109,7 +162,6 @@ export class GatewayConnection implements DialOwner<PipeEnd>, PipeOwner {
 
   #close(): void {
     this.#state = "closed";
-    this.#live.delete(this);
-    this.#upstream.stats.connectionsOpen--;
+    this.#shared.connections.closed(this);
   }
 }

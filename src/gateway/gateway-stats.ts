@@ -4,7 +4,7 @@
 
 export interface GatewayStats {
   /** Clients connected now. */
-  connectionsOpen: number;
+  readonly connectionsOpen: number;
   /** Clients accepted since the start. */
   connectionsTotal: number;
   /** Clients reset because too many were connected. */
@@ -12,9 +12,9 @@ export interface GatewayStats {
   /** Clients closed because no endpoint could be reached. */
   connectionsFailed: number;
   /** Bytes received from clients. */
-  bytesUpstream: number;
+  readonly bytesUpstream: number;
   /** Bytes received from members. */
-  bytesDownstream: number;
+  readonly bytesDownstream: number;
   /** Dials that failed, by the endpoint's name. */
   readonly dialFailures: Map<string, number>;
 }

@@ -9,21 +9,27 @@ import type { Balancer } from "../endpoints/balancer.ts";
 import { REAL_TIMERS } from "../base/clock.ts";
 import { EndpointChoice } from "../endpoints/endpoint-choice.ts";
 import { HealthChecks, type HealthCheckTimes } from "../endpoints/health-checks.ts";
+import { refuseCollision, refuseOwnAddress } from "../endpoints/listener-conflicts.ts";
+import { addressesOf, ownAddressTest } from "../endpoints/own-address.ts";
 import { formatAddress, type Address } from "../net/address.ts";
 import { Dialer } from "../net/dial.ts";
 import { connectionsWithinFileLimit } from "../net/file-limit.ts";
-import { listen } from "../net/listen.ts";
+import { listen, type Listener } from "../net/listen.ts";
 import { createResolver, type DnsResolver } from "../net/resolver.ts";
 import { drained } from "../observe/drain.ts";
 import type { Logger } from "../observe/log.ts";
-import { GatewayConnection } from "./connection.ts";
+import type { Pages } from "../observe/page.ts";
+import { PAGES_CONNECTIONS_MAX, PagesServer } from "../observe/pages-server.ts";
+import { GatewayConnection, type SharedByConnections } from "./connection.ts";
+import { GatewayConnections } from "./connections.ts";
+import { gatewayPages } from "./gateway-pages.ts";
+import type { GatewayReport } from "./gateway-report.ts";
 import type { GatewayStats } from "./gateway-stats.ts";
-import { LiveConnections } from "./live-connections.ts";
 import { LoopGuard } from "./loop-guard.ts";
-import { addressesOf, ownAddressTest } from "../endpoints/own-address.ts";
 import { MemberProbe } from "./member-probe.ts";
 import type { PipeEnd } from "./pipe.ts";
 import { ThrottledLine } from "./throttled-line.ts";
+import { Upkeep } from "./upkeep.ts";
 import { Upstream } from "./upstream.ts";
 
 /** A member that does not answer within this time is left for the next one. */
@@ -31,7 +37,7 @@ const DIAL_TIMEOUT_MS = 3_000;
 /** For a load of 10 k idle clients with room to spare. */
 const CONNECTIONS_MAX = 65_536;
 const FILES_PER_CONNECTION = 2;
-/** Idle time after which a peer is asked whether it is still there; one that vanished would hold its files for ever. */
+/** Silence after which a peer is asked whether it is still there; one that vanished would hold its files for ever. */
 const KEEPALIVE_MS = 15_000;
 
 export interface GatewayOptions {
@@ -48,6 +54,12 @@ export interface GatewayOptions {
   readonly healthChecks?: HealthCheckTimes | null | undefined;
   /** How long connections may run on after `close()`; 0, the default: they are closed at once. */
   readonly drainTimeoutMs?: number;
+  /** How long a connection may be silent in both directions before it is closed; for ever when 0 or absent. */
+  readonly idleTimeoutMs?: number;
+  /** Silence after which the kernel asks peers whether they are still there; 0: never. */
+  readonly keepAliveMs?: number;
+  /** Where the pages are served; nowhere when null or absent. */
+  readonly metricsAddress?: Address | null;
   readonly log: Logger;
   /** Looks the endpoints' host names up; without it the system does. */
   readonly resolver?: DnsResolver;
@@ -62,7 +74,10 @@ export interface GatewayOptions {
 export interface Gateway {
   /** Where it listens; the port is the real one where 0 was asked for. */
   readonly address: Address;
+  /** Where its pages are; null when nowhere. */
+  readonly metricsAddress: Address | null;
   readonly stats: GatewayStats;
+  readonly connections: GatewayConnections;
   /**
    * Takes another list of members, at least one; what is known of those on both lists stays, and so do the connections of
    * clients. An address that leads back to the gateway is left out; a list of nothing else changes nothing.
@@ -79,20 +94,26 @@ export class GatewayError extends Error {
   override readonly name = "GatewayError";
 }
 
-/** Starts to serve. Throws `ListenError`, and `GatewayError` for an endpoint that is the gateway itself. */
+/**
+ * Starts to serve. Throws `ListenError`, `GatewayError` for an endpoint that is the gateway itself, and `EndpointError` for
+ * one that is its listener for pages.
+ */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { listenAddress, endpoints, retryDelayMs, log, now = () => performance.now() } = options;
+  const { idleTimeoutMs = 0, keepAliveMs = KEEPALIVE_MS, metricsAddress = null } = options;
   const resolver = options.resolver ?? createResolver();
   const isOwn = await ownAddressTest(listenAddress.hostname, resolver);
   const suspects = await resolveSuspects(endpoints, listenAddress.port, resolver);
+  if (metricsAddress !== null) await checkMetricsAddress(metricsAddress, options, resolver);
 
   // Without a file left every dial would fail, and the fault would seem to be the members'.
   const connectionsMax = Math.min(
     options.connectionsMax ?? CONNECTIONS_MAX,
-    connectionsWithinFileLimit(FILES_PER_CONNECTION),
+    connectionsWithinFileLimit(FILES_PER_CONNECTION, metricsAddress === null ? 0 : PAGES_CONNECTIONS_MAX),
   );
   const refusedLine = new ThrottledLine(log, now);
-  const live = new LiveConnections();
+  const connections = new GatewayConnections(log);
+  const upkeep = new Upkeep({ connections, idleTimeoutMs, keepAliveMs });
   let draining = false;
   const listener = listen<PipeEnd>({
     address: listenAddress,
@@ -100,29 +121,29 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     refused: () => refusedLine.error("too many clients, client reset", () => ({ connectionsMax })),
     handlers: {
       open(client) {
-        client.setKeepAlive(true, KEEPALIVE_MS);
-        stats.connectionsOpen++;
         stats.connectionsTotal++;
-        // It keeps itself alive through its sockets, its dial and `live`.
-        void new GatewayConnection(client, upstream, live);
-      },
-      data(client, chunk) {
-        stats.bytesUpstream += chunk.length;
-        client.data.received(chunk);
+        // It keeps itself alive through its sockets, its dial and `connections`.
+        void new GatewayConnection(client, shared);
       },
       ...sharedHandlers(log),
     },
   });
   const { address } = listener;
   const stats: GatewayStats = {
-    connectionsOpen: 0,
+    get connectionsOpen() {
+      return connections.open;
+    },
     connectionsTotal: 0,
     get connectionsRefused() {
       return listener.connectionsRefused;
     },
     connectionsFailed: 0,
-    bytesUpstream: 0,
-    bytesDownstream: 0,
+    get bytesUpstream() {
+      return connections.bytesFromClients;
+    },
+    get bytesDownstream() {
+      return connections.bytesFromMembers;
+    },
     dialFailures: new Map(),
   };
   const choice = new EndpointChoice(endpoints, {
@@ -138,13 +159,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       retryDelayMs,
       resolver: options.resolver,
       now,
-      handlers: {
-        data(member, chunk) {
-          stats.bytesDownstream += chunk.length;
-          member.data.received(chunk);
-        },
-        ...sharedHandlers(log),
-      },
+      handlers: sharedHandlers(log),
     }),
     stats,
     log,
@@ -152,6 +167,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     loopGuard,
     onAllFailed: options.onAllFailed,
   });
+  const shared: SharedByConnections = { upstream, connections, upkeep };
 
   // Nothing has been accepted yet: no event is handled between listening and this.
   const loop = suspects.find(
@@ -178,6 +194,24 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       clock: REAL_TIMERS,
       random: options.random ?? Math.random,
     });
+  const report = (): GatewayReport => {
+    const reports = choice.describe(now());
+    const names = reports.map(({ endpoint }) => endpoint.name);
+    return {
+      connectionsOpen: connections.open,
+      connectionsMax,
+      connectionsTotal: stats.connectionsTotal,
+      connectionsRefused: stats.connectionsRefused,
+      connectionsFailed: stats.connectionsFailed,
+      endpoints: reports,
+      traffic: [...connections.traffic(names).values()],
+      dialFailures: Object.fromEntries(names.map((name) => [name, stats.dialFailures.get(name) ?? 0])),
+    };
+  };
+  const pagesServer = openPages(metricsAddress, gatewayPages({ report, draining: () => draining }), listener);
+  if (pagesServer !== null) {
+    log.info("listening for metrics", { address: `http://${formatAddress(pagesServer.address)}` });
+  }
   log.info("ready to proxy client requests", {
     address: formatAddress(address),
     endpoints: endpoints.map(({ name }) => name),
@@ -185,12 +219,15 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
   return {
     address,
+    metricsAddress: pagesServer?.address ?? null,
     stats,
+    connections,
     replaceEndpoints(others) {
       const usable = others.filter(({ hostname, port }) => port !== address.port || !isOwn(hostname));
       if (usable.length === 0) return;
       choice.replace(usable);
       checks?.replace(usable);
+      connections.forgetAllBut(usable.map(({ name }) => name));
     },
     get draining() {
       return draining;
@@ -200,9 +237,16 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       const timeoutMs = options.drainTimeoutMs ?? 0;
       if (timeoutMs === 0) listener.stop();
       else await listener.stopBehindQueue();
-      await drained({ timeoutMs, log, left: () => ({ clients: live.size }), finish: () => live.empty() });
+      await drained({
+        timeoutMs,
+        log,
+        left: () => ({ clients: connections.open }),
+        finish: () => connections.empty(),
+      });
       checks?.close(); // Until then: a member that hangs lets go of its clients.
-      for (const connection of live) connection.destroy();
+      connections.destroyAll();
+      upkeep.close();
+      pagesServer?.close();
     },
   };
 }
@@ -210,6 +254,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 /** The callbacks that clients' and members' sockets have in common. */
 function sharedHandlers(log: Logger) {
   return {
+    data(socket: Bun.Socket<PipeEnd>, chunk: Uint8Array): void {
+      socket.data.received(chunk);
+    },
     drain(socket: Bun.Socket<PipeEnd>): void {
       socket.data.drained();
     },
@@ -224,6 +271,27 @@ function sharedHandlers(log: Logger) {
       socket.terminate();
     },
   };
+}
+
+/** @throws EndpointError, ListenError when the listener for pages would get in the way of the others */
+async function checkMetricsAddress(
+  metrics: Address,
+  { endpoints, listenAddress }: GatewayOptions,
+  resolver: DnsResolver,
+): Promise<void> {
+  await refuseOwnAddress(endpoints, "endpoint", "--metrics-addr", metrics, resolver);
+  await refuseCollision(metrics, listenAddress, "choose another port", resolver);
+}
+
+/** @throws ListenError, and then `listener` has stopped */
+function openPages(address: Address | null, pages: Pages, listener: Listener): PagesServer | null {
+  if (address === null) return null;
+  try {
+    return new PagesServer({ address, flag: "--metrics-addr", pages });
+  } catch (error) {
+    listener.stop();
+    throw error;
+  }
 }
 
 /** The endpoints that could lead back to the gateway, by their port; a name on another port need not be looked up. */

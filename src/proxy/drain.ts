@@ -12,7 +12,7 @@ import { drained } from "../observe/drain.ts";
 import type { Logger } from "../observe/log.ts";
 import { STOPPING } from "./endless-calls.ts";
 import { drainingPage } from "./pages/health.ts";
-import type { Pages } from "./pages/page.ts";
+import type { Pages } from "../observe/page.ts";
 import type { Port } from "./port/port.ts";
 import type { Router } from "./router.ts";
 

@@ -23,6 +23,9 @@ const gatewayDefaults: GatewayFlags = {
   trustedCaFile: "",
   maxConnections: 65_536,
   drainTimeoutMs: 30_000,
+  idleTimeoutMs: 0,
+  tcpKeepaliveMs: 15_000,
+  metricsAddr: "",
   debug: false,
 };
 

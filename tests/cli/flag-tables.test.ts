@@ -80,7 +80,7 @@ describe("the flag tables", () => {
   );
 
   test("what is not built yet, and refused", () => {
-    expect(laterNames(gatewayFlags)).toEqual(["idle-timeout", "metrics-addr", "tcp-keepalive", "workers"]);
+    expect(laterNames(gatewayFlags)).toEqual(["workers"]);
     expect(laterNames(grpcProxyFlags)).toEqual([
       "enable-pprof",
       "experimental-enable-grpc-logging",

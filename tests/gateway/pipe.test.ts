@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { until } from "../net/until.ts";
+import { atRest } from "./at-rest.ts";
 import { connectClient, type TcpPeer } from "./tcp-peer.ts";
-import { testGateway, testMember } from "./test-gateway.ts";
+import { testBlackHole, testGateway, testMember } from "./test-gateway.ts";
 
 /** A client and the member it has reached through a gateway. */
 async function connected() {
@@ -33,6 +34,28 @@ describe("bytes", () => {
     const upstream = await member.client(0);
     await until(() => upstream.ended);
     expect(upstream.text).toBe("early");
+  });
+});
+
+describe("a client that goes on sending while its member is dialled", () => {
+  test("is held back behind its first words and one chunk, and no byte is lost or out of order", async () => {
+    const hole = await testBlackHole();
+    const server = testMember();
+    const gateway = await testGateway([hole.port, server.port], { dialTimeoutMs: 1_000 });
+    const client = await connectClient(gateway.port);
+    client.send("first words");
+    await until(() => gateway.stats.bytesUpstream === 11);
+    const block = crypto.getRandomValues(new Uint8Array(65_536));
+    client.send(block, 200);
+    await until(() => gateway.stats.bytesUpstream > 11);
+    const held = await atRest(() => gateway.stats.bytesUpstream);
+    expect(server.clients).toHaveLength(0);
+    expect(held).toBeLessThanOrEqual(11 + 512 * 1024); // What Bun reads at once.
+    const member = await server.client(0);
+    const expected = new Bun.CryptoHasher("sha1").update("first words");
+    for (let sent = 0; sent < 200; sent++) expected.update(block);
+    await until(() => member.receivedBytes === 11 + 200 * block.length);
+    expect(member.digest).toBe(expected.digest("hex"));
   });
 });
 

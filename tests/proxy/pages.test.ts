@@ -6,7 +6,7 @@ import { RangeResponseSchema } from "../../src/gen/etcdserverpb/kv_pb.ts";
 import { Code, type Status } from "../../src/grpc/status.ts";
 import { OwnIdentity, type SignIn } from "../../src/proxy/auth/own-identity.ts";
 import { memberMetricsPage } from "../../src/proxy/pages/member-metrics.ts";
-import { servePage, textPage, type MakePage, type Page } from "../../src/proxy/pages/page.ts";
+import { servePage, textPage, type MakePage, type Page } from "../../src/observe/page.ts";
 import { createPages } from "../../src/proxy/pages/pages.ts";
 import { Forwarding, READ } from "../grpc/forwarding.ts";
 import { type StandInCall, StandInMember } from "../grpc/stand-in-member.ts";

@@ -6,6 +6,7 @@
  * It is loaded when the page is first asked for: the library behind it is not needed before.
  */
 import { Metrics } from "../../observe/metrics.ts";
+import { addProcessMetrics } from "../../observe/process-metrics.ts";
 import type { MetricSources } from "./metric-sources.ts";
 
 /** Makes the metrics; their values are read from `sources` whenever the page is made. */
@@ -17,7 +18,7 @@ export function proxyMetrics(sources: MetricSources): Metrics {
   addWatches(metrics, sources);
   addLeases(metrics, sources);
   addCertificates(metrics, sources);
-  addProcess(metrics);
+  addProcessMetrics(metrics);
   return metrics;
 }
 
@@ -218,20 +219,5 @@ function addCertificates(metrics: Metrics, { expiries }: MetricSources): void {
         yield { labels: { flag: flag.replace(/^--/, "") }, value: atMs / 1000 };
       }
     },
-  );
-}
-
-/** What every program that Prometheus reads tells, under the names that are usual for it. */
-function addProcess(metrics: Metrics): void {
-  metrics.counter("process_cpu_seconds_total", "Processor time used, in seconds.", () => {
-    const { user, system } = process.cpuUsage(); // microseconds
-    return (user + system) / 1_000_000;
-  });
-  metrics.gauge("process_resident_memory_bytes", "Memory held.", () => process.memoryUsage.rss());
-  const startedAtSeconds = performance.timeOrigin / 1000;
-  metrics.gauge(
-    "process_start_time_seconds",
-    "When the process started, in seconds since 1970.",
-    () => startedAtSeconds,
   );
 }

@@ -9,7 +9,7 @@ import { type Client, Code, ConnectError } from "@connectrpc/connect";
 import { saysTokenEnded, saysUserEmpty } from "../../etcd/auth-refusal.ts";
 import type { KV } from "../../gen/etcdserverpb/kv_pb.ts";
 import type { OwnIdentity } from "../auth/own-identity.ts";
-import { type Page, textPage } from "./page.ts";
+import { DRAINING, healthAnswer, type Page } from "../../observe/page.ts";
 
 /** The key that is read; that it does not exist does not matter. */
 const HEALTH_KEY = new TextEncoder().encode("health");
@@ -31,7 +31,7 @@ export async function healthPage(client: Client<typeof KV>, own: OwnIdentity | n
     }
   };
   const failure = own === null ? await read("") : await readInName(own, read);
-  return health(failure === null || isRefusal(failure) ? "" : failure.rawMessage || Code[failure.code]);
+  return healthAnswer(failure === null || isRefusal(failure) ? "" : failure.rawMessage || Code[failure.code]);
 }
 
 async function readInName(
@@ -57,10 +57,5 @@ function isRefusal(failure: ConnectError): boolean {
 
 /** `/health` of a proxy that is stopping: no member is asked, since clients are to turn elsewhere whatever they say. */
 export function drainingPage(): Page {
-  return health("draining");
-}
-
-function health(reason: string): Page {
-  const body = JSON.stringify({ health: String(reason === ""), reason });
-  return textPage(reason === "" ? 200 : 503, body, "application/json");
+  return healthAnswer(DRAINING);
 }

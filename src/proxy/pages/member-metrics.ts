@@ -10,7 +10,7 @@ import type { Endpoint } from "../../endpoints/endpoint.ts";
 import { isIpLiteral } from "../../net/address.ts";
 import type { DnsResolver } from "../../net/resolver.ts";
 import type { MemberTls } from "../../tls/member-tls.ts";
-import { type Page, textPage } from "./page.ts";
+import { type Page, textPage } from "../../observe/page.ts";
 
 const TIMEOUT_MS = 3000;
 /** A member's page is a few hundred KiB; more is no metrics page. */

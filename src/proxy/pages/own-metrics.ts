@@ -5,7 +5,7 @@
  */
 import type { Metrics } from "../../observe/metrics.ts";
 import type { MetricSources } from "../metrics/metric-sources.ts";
-import { type MakePage, textPage } from "./page.ts";
+import { type MakePage, textPage } from "../../observe/page.ts";
 
 export function ownMetricsPage(sources: MetricSources): MakePage {
   let loading: Promise<Metrics> | undefined;

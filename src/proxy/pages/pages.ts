@@ -11,7 +11,7 @@ import { SingleRequestForward } from "../forward/single-request.ts";
 import type { MemberTls } from "../../tls/member-tls.ts";
 import { healthPage } from "./health.ts";
 import { memberMetricsPage } from "./member-metrics.ts";
-import { madeOnce, type MakePage, type Pages } from "./page.ts";
+import { madeOnce, type MakePage, type Pages } from "../../observe/page.ts";
 
 /**
  * @param ownMetrics makes `/proxy/metrics`

@@ -11,7 +11,7 @@ import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { Socket } from "bun";
 import { isGrpcContentType } from "../../grpc/call-head.ts";
 import { inflatingFor } from "../limited-gzip.ts";
-import { type Pages, servePage } from "../pages/page.ts";
+import { type Pages, servePage } from "../../observe/page.ts";
 import { Http1Downstream } from "./http1-downstream.ts";
 import { HTTP1_LIMITS } from "./http1-limits.ts";
 import { requestProblem } from "./http1-rules.ts";

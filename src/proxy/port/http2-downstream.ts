@@ -20,7 +20,7 @@ import { ServerConnection, type ServerConnectionHandler } from "../../http2/serv
 import type { Stream } from "../../http2/stream.ts";
 import type { LimitLog } from "../../observe/limit-log.ts";
 import type { RateLimitedLog } from "../../observe/rate-limited-log.ts";
-import { type Pages, servePage } from "../pages/page.ts";
+import { type Pages, servePage } from "../../observe/page.ts";
 import type { CallRoutes } from "./call-routes.ts";
 import type { ClientKeepalive } from "./client-keepalive.ts";
 

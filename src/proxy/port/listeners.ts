@@ -1,11 +1,10 @@
 /**
  * The proxy's listeners: one for clients, and one for pages only where that is asked for.
  */
-import { type Endpoint, EndpointError } from "../../endpoints/endpoint.ts";
-import { findOwnEndpoint, listenersCollide } from "../../endpoints/own-address.ts";
-import { type Address, formatAddress, parseAddress } from "../../net/address.ts";
+import type { Endpoint } from "../../endpoints/endpoint.ts";
+import { refuseCollision, refuseOwnAddress } from "../../endpoints/listener-conflicts.ts";
+import { type Address, parseAddress } from "../../net/address.ts";
 import { connectionsWithinFileLimit } from "../../net/file-limit.ts";
-import { ListenError } from "../../net/listen.ts";
 import type { DnsResolver } from "../../net/resolver.ts";
 import type { ServedTls } from "../../tls/served-tls.ts";
 import { NO_CALLS } from "./call-routes.ts";
@@ -44,7 +43,8 @@ export async function checkAddresses(
   await refuseOwnAddress(endpoints, source, "--listen-addr", listenAddress, resolver);
   if (metrics === null) return;
   await refuseOwnAddress(endpoints, source, "--metrics-addr", metrics.address, resolver);
-  await refuseCollision(metrics.address, listenAddress, resolver);
+  const advice = "choose another port, or leave the flag out: the pages are on --listen-addr too";
+  await refuseCollision(metrics.address, listenAddress, advice, resolver);
 }
 
 export class Listeners {
@@ -92,30 +92,4 @@ function openPages({ address, tls }: PagesListener, shared: Downstreams): Port {
     tls,
     shared: { ...shared, router: NO_CALLS, http2: { ...shared.http2, settings } },
   });
-}
-
-/** A proxy in front of itself would forward each call for ever. */
-async function refuseOwnAddress(
-  endpoints: readonly Endpoint[],
-  source: string,
-  flag: string,
-  listening: Address,
-  resolver: DnsResolver,
-): Promise<void> {
-  const own = await findOwnEndpoint(endpoints, listening, resolver);
-  if (own === undefined) return;
-  throw new EndpointError(
-    `${source}${source === "--endpoints" ? "" : ":"} ${own.name} should not resolve to the proxy's own ${flag} ${formatAddress(listening)}: ` +
-      `name the etcd members instead, or choose another ${flag}`,
-  );
-}
-
-async function refuseCollision(metrics: Address, listening: Address, resolver: DnsResolver): Promise<void> {
-  if (!(await listenersCollide(listening, metrics, resolver))) return;
-  throw new ListenError(
-    `--metrics-addr ${formatAddress(metrics)} has the port of --listen-addr ${formatAddress(listening)}: ` +
-      "choose another port, or leave the flag out: the pages are on --listen-addr too",
-    "",
-    undefined,
-  );
 }

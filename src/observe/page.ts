@@ -1,4 +1,9 @@
-/** A small answer to an HTTP request that is no call: health, metrics, not found. */
+/**
+ * Pages: small answers to HTTP requests that are no calls, such as health and metrics.
+ * Stands between those who know what a page tells and the listeners of both products, which write it in their protocols.
+ */
+
+/** A page as it is now. */
 export interface Page {
   readonly status: number;
   readonly contentType: string;
@@ -40,3 +45,12 @@ export async function servePage(pages: Pages, method: string, target: string): P
     return textPage(500, `etcdproxy: ${error instanceof Error ? error.message : String(error)}\n`);
   }
 }
+
+/** `/health`, as etcd tells it: `reason` is empty where all is well. */
+export function healthAnswer(reason: string): Page {
+  const body = JSON.stringify({ health: String(reason === ""), reason });
+  return textPage(reason === "" ? 200 : 503, body, "application/json");
+}
+
+/** The reason in `/health` while what is open is finished before a stop. */
+export const DRAINING = "draining";
