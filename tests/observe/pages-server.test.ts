@@ -17,6 +17,7 @@ function start(options: { connectionMsMax?: number } = {}) {
     path === "/page"
       ? async () => {
           made.count++;
+          await Bun.sleep(20); // As a page that others are asked for.
           return textPage(200, "the page\n");
         }
       : undefined;
