@@ -1,5 +1,5 @@
 /**
- * Measures etcdproxy against etcd's own proxies, HAProxy and the floors, in one run on one machine.
+ * Measures etcdproxy against etcd's own proxies, HAProxy, nginx and the floors, in one run on one machine.
  *
  * What `scripts/bench` runs once the machine is set up. Invariant: however it ends (done, failed, Ctrl-C), every
  * process that it started is gone. It exits with 1 when something could not be measured, and with `--strict` also
@@ -84,7 +84,10 @@ async function measureAll(options: BenchOptions, signal: AbortSignal): Promise<O
   const tls = options.parts.includes("tls")
     ? await measureTls(stage, client, { rounds, seconds, figures, signal, progress, failed, afterRound })
     : [];
-  if (options.parts.includes("idle")) await measureIdle({ stage, rounds, figures, signal, progress, failed });
+  const idle = (["gateway", "grpc-proxy"] as const).filter(
+    (product) => options.parts.includes("idle") || (product === "gateway" && options.parts.includes(product)),
+  );
+  await measureIdle({ stage, products: idle, rounds, figures, signal, progress, failed });
 
   const verdicts = targets.map((target) => judge(target, figures));
   const measured = [

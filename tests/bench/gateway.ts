@@ -15,11 +15,13 @@ const BULK_CONNECTIONS = [1, 4];
 
 async function tcpProxies(stage: Stage, target: string): Promise<Contender[]> {
   const haproxy = stage.haproxy(target);
+  const nginx = stage.nginx(target);
   return [
     { name: "direct", address: target },
     await stage.contender("etcd", stage.etcdGateway(target)),
     await stage.contender("ours", stage.ourGateway(target)),
     ...(haproxy === undefined ? [] : [await stage.contender("haproxy", haproxy)]),
+    ...(nginx === undefined ? [] : [await stage.contender("nginx", nginx)]),
     await stage.contender("floor", stage.pipeFloor(target)),
   ];
 }

@@ -11,13 +11,13 @@ import { residentBytes } from "./cpu-clock.ts";
 import type { Figures } from "./figures.ts";
 import { type Exchange, grpcExchange, IdleClients, tcpExchange } from "./idle-clients.ts";
 import { resting } from "./resting-memory.ts";
-import type { Program, Stage } from "./stage.ts";
+import { haproxyBinary, nginxBinary, type Program, type Stage } from "./stage.ts";
 
 const CONNECTIONS_WANTED = 10_000;
 /** Open files that a process needs for all but connections; ours keeps 128. */
 const OTHER_FILES = 400;
 /** Two sockets for each connection; etcd's gateway also holds a pipe (two files) to splice each direction. */
-const FILES_OUR_GATEWAY = 2;
+const FILES_OF_PAIR = 2;
 const FILES_ETCD_GATEWAY = 6;
 const STARTS = 10;
 const ROUNDS_MAX = 3;
@@ -31,6 +31,8 @@ function idleConnections(filesPerConnection: number): number {
 
 export interface IdlePlan {
   readonly stage: Stage;
+  /** Whose idle connections and starts are measured. */
+  readonly products: readonly ("gateway" | "grpc-proxy")[];
   readonly rounds: number;
   readonly figures: Figures;
   readonly signal: AbortSignal;
@@ -39,9 +41,12 @@ export interface IdlePlan {
 }
 
 export async function measureIdle(plan: IdlePlan): Promise<void> {
+  const { products } = plan;
+  if (products.length === 0) return;
   await using peer = await plan.stage.tcpPeer();
   for (let round = 0; round < Math.min(plan.rounds, ROUNDS_MAX); round++) {
     for (const subject of subjects(plan.stage, peer.address)) {
+      if (!products.some((product) => subject.measurement === `idle-${product}`)) continue;
       plan.signal.throwIfAborted();
       const what = `${subject.connections} idle connections on ${subject.title}`;
       plan.progress(`round ${round + 1}: ${what}`);
@@ -55,8 +60,11 @@ export async function measureIdle(plan: IdlePlan): Promise<void> {
       }
     }
   }
-  await measureStarts(plan, "start-gateway", () => plan.stage.ourGateway(peer.address));
-  await measureStarts(plan, "start-grpc-proxy", () => plan.stage.ourGrpcProxy());
+  for (const product of products) {
+    await measureStarts(plan, `start-${product}`, () =>
+      product === "gateway" ? plan.stage.ourGateway(peer.address) : plan.stage.ourGrpcProxy(),
+    );
+  }
 }
 
 interface Subject {
@@ -72,6 +80,7 @@ function subjects(stage: Stage, peerAddress: string): Subject[] {
   const message = toBinary(RangeRequestSchema, create(RangeRequestSchema, { key: Uint8Array.of(0x61) }));
   const call = grpcExchange("/etcdserverpb.KV/Range", stage.etcdAddress, message);
   const gateway = { measurement: "idle-gateway", exchange: tcpExchange };
+  const pair = { ...gateway, connections: idleConnections(FILES_OF_PAIR) };
   const grpcProxy = { measurement: "idle-grpc-proxy", connections: idleConnections(1), exchange: call };
   return [
     {
@@ -81,13 +90,13 @@ function subjects(stage: Stage, peerAddress: string): Subject[] {
       connections: idleConnections(FILES_ETCD_GATEWAY),
       start: () => stage.etcdGateway(peerAddress),
     },
-    {
-      ...gateway,
-      contender: "ours",
-      title: "our gateway",
-      connections: idleConnections(FILES_OUR_GATEWAY),
-      start: () => stage.ourGateway(peerAddress),
-    },
+    { ...pair, contender: "ours", title: "our gateway", start: () => stage.ourGateway(peerAddress) },
+    ...(haproxyBinary() === null
+      ? []
+      : [{ ...pair, contender: "haproxy", title: "HAProxy", start: () => stage.haproxy(peerAddress)! }]),
+    ...(nginxBinary() === null
+      ? []
+      : [{ ...pair, contender: "nginx", title: "nginx", start: () => stage.nginx(peerAddress)! }]),
     { ...grpcProxy, contender: "etcd", title: "etcd's grpc-proxy", start: () => stage.etcdGrpcProxy() },
     { ...grpcProxy, contender: "ours", title: "our grpc-proxy", start: () => stage.ourGrpcProxy() },
   ];

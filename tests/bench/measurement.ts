@@ -11,7 +11,10 @@ import type { Part } from "./options.ts";
 export type Operation = "request" | "connection" | "handshake" | "GB" | "event" | "watch" | "heartbeat";
 
 /** Who is measured: nothing in between, etcd's own proxy, this project's, and what they are held against. */
-export type ContenderName = "direct" | "etcd" | "ours" | "haproxy" | "floor" | "cached floor";
+export type ContenderName = "direct" | "etcd" | "ours" | "haproxy" | "nginx" | "floor" | "cached floor";
+
+/** The proxies of others: the best of them is what ours has to keep up with. */
+export const RIVALS: readonly ContenderName[] = ["etcd", "haproxy", "nginx"];
 
 export interface Contender {
   readonly name: ContenderName;

@@ -43,6 +43,19 @@ test("handshakes are told by the second, and by the processor time of one", () =
   expect(row).toMatch(/^ours +1 900 +210 /);
 });
 
+test("a target against the best rival tells who that was", () => {
+  const target: Target = {
+    title: "reads",
+    measurement: "range-one",
+    quantity: "operationsPerSecond",
+    against: "best rival",
+    bound: { atLeast: 1 },
+  };
+  const figures = figuresOf("ours", { operationsPerSecond: 30 });
+  figures.add("range-one", "nginx", "operationsPerSecond", 0, 20);
+  expect(verdictTable([judge(target, figures)]).at(-1)).toMatch(/^reads: nginx +1\.50 +≥ 1\.00 × +met$/);
+});
+
 test("a count that has no unit is told without one", () => {
   const target: Target = {
     title: "streams",

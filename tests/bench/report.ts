@@ -120,14 +120,16 @@ export function idleTable(figures: Figures): string[] {
     ["gateway: ms from start to ready", "start-gateway", "startMs", 1],
     ["grpc-proxy: ms from start to ready", "start-grpc-proxy", "startMs", 1],
   ];
+  const names = (["ours", "etcd", "haproxy", "nginx"] as const).filter((name) =>
+    lines.some(([, measurement]) => figures.contenders(measurement).includes(name)),
+  );
   const rows = lines
     .filter(([, measurement]) => figures.contenders(measurement).length > 0)
     .map(([title, measurement, quantity, factor]) => [
       title,
-      withRange(figures.spread(measurement, "ours", quantity), factor),
-      withRange(figures.spread(measurement, "etcd", quantity), factor),
+      ...names.map((name) => withRange(figures.spread(measurement, name, quantity), factor)),
     ]);
-  return rows.length === 0 ? [] : table(["without load", "ours", "etcd"], rows);
+  return rows.length === 0 ? [] : table(["without load", ...names], rows);
 }
 
 interface Unit {
@@ -146,13 +148,13 @@ const absoluteUnits: Partial<Record<Quantity, Unit>> = {
 
 /** The table of targets. */
 export function verdictTable(verdicts: readonly Verdict[]): string[] {
-  const rows = verdicts.map(({ target, outcome, close, value }) => {
+  const rows = verdicts.map(({ target, outcome, close, value, bestRival }) => {
     const { bound } = target;
     const { unit, factor } =
       target.against === undefined ? (absoluteUnits[target.quantity] ?? { unit: "", factor: 1 }) : RATIO;
     const wanted = "atLeast" in bound ? `≥ ${short(bound.atLeast)}` : `≤ ${short(bound.atMost * factor)}`;
     return [
-      target.title,
+      bestRival === undefined ? target.title : `${target.title}: ${bestRival}`,
       withRange(value, factor),
       `${wanted} ${unit}`.trimEnd(),
       close ? `${outcome}, close` : outcome,

@@ -3,7 +3,7 @@
  *
  * Invariant: what was started here is gone once the stage is disposed of, in whatever state the benchmark is.
  */
-import { writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { type EtcdCluster, startEtcdCluster } from "../harness/etcd-cluster.ts";
 import { etcdBinary } from "../harness/etcd-version.ts";
 import { startGateway, startGrpcProxy } from "../harness/etcdproxy-process.ts";
@@ -16,15 +16,31 @@ import type { BenchCertificates } from "./tls-load/bench-certificates.ts";
 /** One member, so that the figures are those of one etcd process. The quota is not to be met by the puts. */
 const ETCD_FLAGS = ["--quota-backend-bytes=8589934592"];
 
+/** nginx counts both sides of a pair. */
+const NGINX_CONNECTIONS = 65_536;
+
 /** A process that serves on an address. */
 export interface Program extends AsyncDisposable {
   readonly address: string;
   readonly pid: number;
 }
 
-/** HAProxy's path; Debian puts it where a user's PATH may not look. Null when it is not installed. */
+/** HAProxy's path; null when it is not installed. */
 export function haproxyBinary(): string | null {
-  return Bun.which("haproxy") ?? Bun.which("haproxy", { PATH: "/usr/sbin:/sbin:/usr/local/sbin" });
+  return systemBinary("haproxy");
+}
+
+/** Where Debian puts nginx's module for TCP. */
+const NGINX_STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so";
+
+/** nginx's path; null when it or its module for TCP is not installed. */
+export function nginxBinary(): string | null {
+  return existsSync(NGINX_STREAM_MODULE) ? systemBinary("nginx") : null;
+}
+
+/** Debian puts servers where a user's PATH may not look. */
+function systemBinary(name: string): string | null {
+  return Bun.which(name) ?? Bun.which(name, { PATH: "/usr/sbin:/sbin:/usr/local/sbin" });
 }
 
 export class Stage implements AsyncDisposable {
@@ -118,6 +134,29 @@ export class Stage implements AsyncDisposable {
     ];
     writeFileSync(file, `${configuration.join("\n")}\n`);
     return startProgram([binary, "-db", "-f", file], address, this.#logFile());
+  }
+
+  /** nginx as a TCP proxy: one process, as is its default, with room for many connections. Undefined when not installed. */
+  nginx(target: string): Promise<Program> | undefined {
+    const binary = nginxBinary();
+    if (binary === null) return undefined;
+    const address = freeAddress();
+    const folder = this.folder.file(`nginx-${++this.#logs}`);
+    mkdirSync(folder);
+    const file = `${folder}/nginx.conf`;
+    const configuration = [
+      `load_module ${NGINX_STREAM_MODULE};`,
+      // Without a master there is one process to measure.
+      "daemon off;",
+      "master_process off;",
+      `pid ${folder}/nginx.pid;`,
+      `error_log ${folder}/error.log;`,
+      `events { worker_connections ${NGINX_CONNECTIONS}; }`,
+      `stream { server { listen ${address}; proxy_pass ${target}; } }`,
+    ];
+    writeFileSync(file, `${configuration.join("\n")}\n`);
+    const command = [binary, "-p", folder, "-c", file, "-e", `${folder}/error.log`];
+    return startProgram(command, address, this.#logFile());
   }
 
   forwardFloor(path: string): Promise<Program> {

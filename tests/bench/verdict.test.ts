@@ -1,5 +1,6 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { Figures } from "./figures.ts";
+import type { ContenderName } from "./measurement.ts";
 import type { Target } from "./targets.ts";
 import { judge } from "./verdict.ts";
 
@@ -32,6 +33,44 @@ test("the median of the rounds' ratios decides", () => {
 test("a verdict is close when a round says otherwise", () => {
   expect(judge(faster, rates([19, 24, 30], [10, 10, 10]))).toMatchObject({ outcome: "met", close: true });
   expect(judge(faster, rates([20, 24, 30], [10, 10, 10]))).toMatchObject({ outcome: "met", close: false });
+});
+
+describe("against the best rival", () => {
+  const measured = (medians: Partial<Record<ContenderName, number>>): Figures => {
+    const figures = new Figures();
+    for (const [name, value] of Object.entries(medians)) {
+      figures.add("put", name, "operationsPerSecond", 0, value);
+      figures.add("put", name, "p50Micros", 0, value);
+    }
+    return figures;
+  };
+  const level: Target = { ...faster, against: "best rival", bound: { atLeast: 1 } };
+  const asQuick: Target = { ...level, quantity: "p50Micros", bound: { atMost: 1 } };
+  const figures = measured({ ours: 20, direct: 90, floor: 80, etcd: 10, haproxy: 25, nginx: 16 });
+
+  test("of a rate, the highest counts", () => {
+    expect(judge(level, figures)).toMatchObject({
+      outcome: "missed",
+      bestRival: "haproxy",
+      value: { median: 0.8 },
+    });
+  });
+
+  test("of a latency, the lowest counts", () => {
+    expect(judge(asQuick, figures)).toMatchObject({
+      outcome: "missed",
+      bestRival: "etcd",
+      value: { median: 2 },
+    });
+  });
+
+  test("those that are not installed do not", () => {
+    expect(judge(level, measured({ ours: 20, etcd: 10 }))).toMatchObject({
+      outcome: "met",
+      bestRival: "etcd",
+    });
+    expect(judge(level, measured({ ours: 20, direct: 10 }))).toMatchObject({ outcome: "not measured" });
+  });
 });
 
 test("without a base, the figure itself is held against the bound", () => {

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { arch, cpus, loadavg, release, totalmem } from "node:os";
 import { etcdBinary } from "../harness/etcd-version.ts";
 import { executable } from "../harness/etcdproxy-process.ts";
-import { haproxyBinary } from "./stage.ts";
+import { haproxyBinary, nginxBinary } from "./stage.ts";
 
 export interface Versions {
   readonly etcdproxy: string;
@@ -13,6 +13,7 @@ export interface Versions {
   readonly bun: string;
   readonly h2load: string;
   readonly haproxy: string;
+  readonly nginx: string;
   readonly kernel: string;
   readonly processor: string;
   readonly memory: string;
@@ -28,6 +29,7 @@ function firstLine(command: readonly string[]): string {
 
 export function versions(): Versions {
   const haproxy = haproxyBinary();
+  const nginx = nginxBinary();
   const model = /^model name\s*: (.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1] ?? "unknown";
   return {
     etcdproxy: Bun.spawnSync([executable, "version"]).stdout.toString().trim().replaceAll("\n", ", "),
@@ -35,6 +37,7 @@ export function versions(): Versions {
     bun: `Bun ${Bun.version}`,
     h2load: firstLine(["h2load", "--version"]),
     haproxy: haproxy === null ? "not installed" : firstLine([haproxy, "-v"]),
+    nginx: nginx === null ? "not installed" : firstLine([nginx, "-v"]),
     kernel: `Linux ${release()} ${arch()}`,
     processor: `${cpus().length} × ${model}`,
     memory: `${Math.round(totalmem() / 1024 ** 3)} GiB`,
