@@ -7,6 +7,7 @@
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import type { Balancer } from "../endpoints/balancer.ts";
 import { REAL_TIMERS } from "../base/clock.ts";
+import { answers } from "../endpoints/endpoint-json.ts";
 import { EndpointChoice } from "../endpoints/endpoint-choice.ts";
 import { HealthChecks, type HealthCheckTimes } from "../endpoints/health-checks.ts";
 import { refuseCollision, refuseOwnAddress } from "../endpoints/listener-conflicts.ts";
@@ -14,7 +15,7 @@ import { addressesOf, ownAddressTest } from "../endpoints/own-address.ts";
 import { formatAddress, type Address } from "../net/address.ts";
 import { Dialer } from "../net/dial.ts";
 import { connectionsWithinFileLimit } from "../net/file-limit.ts";
-import { listen, type Listener } from "../net/listen.ts";
+import { listen } from "../net/listen.ts";
 import { createResolver, type DnsResolver } from "../net/resolver.ts";
 import { drained } from "../observe/drain.ts";
 import type { Logger } from "../observe/log.ts";
@@ -175,25 +176,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   );
   if (loop !== undefined) {
     listener.stop();
+    upkeep.close();
     throw new GatewayError(
       `endpoint ${loop.endpoint.name} should not resolve to the gateway listen addr (${formatAddress(address)}): ` +
         "name the etcd members instead, or choose another --listen-addr",
     );
   }
-  const checks =
-    options.healthChecks &&
-    new HealthChecks(endpoints, {
-      ...options.healthChecks,
-      probe: new MemberProbe({
-        timeoutMs: options.healthChecks.timeoutMs,
-        resolver: options.resolver,
-        now,
-        loopGuard,
-      }),
-      onVerdict: (endpoint, verdict) => upstream.judged(endpoint, verdict),
-      clock: REAL_TIMERS,
-      random: options.random ?? Math.random,
-    });
   const report = (): GatewayReport => {
     const reports = choice.describe(now());
     const names = reports.map(({ endpoint }) => endpoint.name);
@@ -208,10 +196,38 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       dialFailures: Object.fromEntries(names.map((name) => [name, stats.dialFailures.get(name) ?? 0])),
     };
   };
-  const pagesServer = openPages(metricsAddress, gatewayPages({ report, draining: () => draining }), listener);
+  let pagesServer: PagesServer | null;
+  try {
+    pagesServer = openPages(metricsAddress, gatewayPages({ report, draining: () => draining }));
+  } catch (error) {
+    listener.stop();
+    upkeep.close();
+    throw error;
+  }
   if (pagesServer !== null) {
     log.info("listening for metrics", { address: `http://${formatAddress(pagesServer.address)}` });
   }
+  const someoneElseAnswers = ({ name }: Endpoint): boolean =>
+    choice.describe(now()).some((known) => known.endpoint.name !== name && answers(known));
+  const checks =
+    options.healthChecks &&
+    new HealthChecks(endpoints, {
+      ...options.healthChecks,
+      probe: new MemberProbe({
+        timeoutMs: options.healthChecks.timeoutMs,
+        resolver: options.resolver,
+        now,
+        loopGuard,
+      }),
+      onVerdict(endpoint, verdict) {
+        upstream.judged(endpoint, verdict);
+        // Where nobody else answers, clients would only come back to it.
+        if (verdict.kind !== "silent" || !someoneElseAnswers(endpoint)) return;
+        connections.closeAll(endpoint.name, verdict.reason);
+      },
+      clock: REAL_TIMERS,
+      random: options.random ?? Math.random,
+    });
   log.info("ready to proxy client requests", {
     address: formatAddress(address),
     endpoints: endpoints.map(({ name }) => name),
@@ -283,15 +299,9 @@ async function checkMetricsAddress(
   await refuseCollision(metrics, listenAddress, "choose another port", resolver);
 }
 
-/** @throws ListenError, and then `listener` has stopped */
-function openPages(address: Address | null, pages: Pages, listener: Listener): PagesServer | null {
-  if (address === null) return null;
-  try {
-    return new PagesServer({ address, flag: "--metrics-addr", pages });
-  } catch (error) {
-    listener.stop();
-    throw error;
-  }
+/** @throws ListenError */
+function openPages(address: Address | null, pages: Pages): PagesServer | null {
+  return address === null ? null : new PagesServer({ address, flag: "--metrics-addr", pages });
 }
 
 /** The endpoints that could lead back to the gateway, by their port; a name on another port need not be looked up. */
