@@ -1,6 +1,8 @@
 // The gateway's pages, over real sockets.
 import { describe, expect, test } from "bun:test";
 import { createEndpoint } from "../../src/endpoints/endpoint.ts";
+import { connectionsWithinFileLimit } from "../../src/net/file-limit.ts";
+import { PAGES_CONNECTIONS_MAX } from "../../src/observe/pages-server.ts";
 import { readExposition, valueOf } from "../harness/exposition.ts";
 import { until } from "../net/until.ts";
 import { connectClient } from "./tcp-peer.ts";
@@ -54,6 +56,16 @@ describe("/metrics", () => {
     expect(told(`endpoint_transferred_bytes_total{${good},direction="to_member"}`)).toBe(8);
     expect(told(`endpoint_transferred_bytes_total{${good},direction="to_clients"}`)).toBe(10);
     expect(valueOf(families, "process_resident_memory_bytes")).toBeGreaterThan(0);
+  });
+
+  test("tell how many clients the limit of open files leaves room for, beside those who read pages", async () => {
+    const gateway = await testGateway([1], {
+      metricsAddress: ANY_PORT,
+      connectionsMax: Number.POSITIVE_INFINITY,
+    });
+    const max = valueOf(await metricsOf(gateway), "etcdproxy_gateway_client_connections_max");
+    expect(max).toBe(connectionsWithinFileLimit(2, PAGES_CONNECTIONS_MAX));
+    expect(max).toBeLessThan(connectionsWithinFileLimit(2));
   });
 
   test("tell why the gateway ended connections, and follow what happens", async () => {
