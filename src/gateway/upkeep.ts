@@ -14,8 +14,11 @@ export interface KeptAlive {
   keepAlive(idleMs: number): void;
 }
 
-/** Keepalive's granularity is a second. */
+/** How long a connection lasts before it is worth keeping alive. */
 const SETTLE_MS = 1_000;
+/** The kernel counts the silence in seconds, up to 32,767 of them. */
+const KEEPALIVE_STEP_MS = 1_000;
+const KEEPALIVE_MS_MAX = 32_767_000;
 const SWEEPS = 4;
 /** Of a very short time-out, which nobody needs to the millisecond. */
 const SWEEP_MS_MIN = 10;
@@ -35,7 +38,8 @@ export class Upkeep {
   #settleTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor({ connections, idleTimeoutMs, keepAliveMs }: UpkeepOptions) {
-    this.#keepAliveMs = keepAliveMs === 0 ? 0 : Math.ceil(keepAliveMs / 1000) * 1000;
+    const seconds = Math.ceil(keepAliveMs / KEEPALIVE_STEP_MS);
+    this.#keepAliveMs = Math.min(seconds * KEEPALIVE_STEP_MS, KEEPALIVE_MS_MAX);
     if (idleTimeoutMs === 0) return;
     const sweepMs = Math.max(SWEEP_MS_MIN, Math.ceil(idleTimeoutMs / SWEEPS));
     // The first sweep may come right behind the last byte: so many further ones are the whole time-out.

@@ -97,16 +97,20 @@ describe("a connection that is silent", () => {
   });
 });
 
-/** Connections of `port`, at either end, that the kernel will ask for a sign of life. */
-function keptAlive(port: number): number {
+/** Of each connection of `port`, at either end, that the kernel will ask for a sign of life: when, in seconds from now. */
+function keepAlives(port: number): number[] {
   const hexPort = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
   // sl local_address rem_address st tx_queue:rx_queue tr:tm->when …; the state 01 is ESTABLISHED, the timer 02 keepalive.
   const rows = readFileSync("/proc/net/tcp", "latin1").split("\n").slice(1);
-  return rows.filter((row) => {
+  return rows.flatMap((row) => {
     const [, local = "", remote = "", state, , timer = ""] = row.trim().split(/\s+/);
-    return (local.endsWith(hexPort) || remote.endsWith(hexPort)) && state === "01" && timer.startsWith("02:");
-  }).length;
+    const found = local.endsWith(hexPort) || remote.endsWith(hexPort);
+    const [, ticks] = /^02:([0-9A-F]+)$/.exec(timer) ?? [];
+    return found && state === "01" && ticks !== undefined ? [Number.parseInt(ticks, 16) / 100] : [];
+  });
 }
+
+const keptAlive = (port: number): number => keepAlives(port).length;
 
 describe("TCP keepalive", () => {
   test("is on towards the client and the member, a moment after the connection is made", async () => {
@@ -124,5 +128,16 @@ describe("TCP keepalive", () => {
     await connected(withKeepAlive, other);
     await until(() => keptAlive(other.port) === 1);
     expect([keptAlive(without.port), keptAlive(member.port)]).toEqual([0, 0]);
+  });
+
+  test("waits as long as the kernel can count where the flag says longer, and a second where it says less", async () => {
+    const [member, other] = [testMember(), testMember()];
+    const patient = await testGateway([member.port], { keepAliveMs: 40_000_000 });
+    const impatient = await testGateway([other.port], { keepAliveMs: 1 });
+    await connected(patient, member);
+    await connected(impatient, other);
+    await until(() => keptAlive(member.port) === 1 && keptAlive(other.port) === 1);
+    expect(keepAlives(member.port)[0]).toBeWithin(32_000, 32_768);
+    expect(keepAlives(other.port)[0]).toBeLessThanOrEqual(1);
   });
 });
