@@ -121,6 +121,20 @@ describe("/health", () => {
   });
 });
 
+test("/health turns clients away while the last ones finish before a stop; then its listener is closed", async () => {
+  const gateway = await testGateway([testMember("hello").port], {
+    metricsAddress: ANY_PORT,
+    drainTimeoutMs: 30_000,
+  });
+  const client = await greeted(gateway);
+  const closing = gateway.close();
+  const response = await page(gateway, "/health");
+  expect([response.status, await response.json()]).toEqual([503, { health: "false", reason: "draining" }]);
+  client.reset();
+  await closing;
+  expect(await page(gateway, "/health").catch(() => "refused")).toBe("refused");
+});
+
 test("/proxy/endpoints tells what is known of each endpoint", async () => {
   const refused = closedPort();
   const member = testMember("hello");
@@ -165,7 +179,7 @@ describe("the listener for pages", () => {
       "ready to proxy client requests",
     ]);
     expect(gateway.log.fieldsOf("listening for metrics")).toEqual([{ address }]);
-    gateway.close();
+    await gateway.close();
     expect(await page(gateway, "/health").catch(() => "refused")).toBe("refused");
   });
 
