@@ -217,10 +217,6 @@ describe("a flag whose feature comes later", () => {
       "not supported yet: --enable-pprof",
     );
   });
-
-  test("is refused for the gateway", () => {
-    expect(errorLine(["gateway", "--idle-timeout=1m"])).toBe("not supported yet: --idle-timeout");
-  });
 });
 
 describe("a mistake is told in one line that names it", () => {

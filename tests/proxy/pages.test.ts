@@ -235,3 +235,38 @@ describe("/metrics", () => {
     expect(text(page)).toContain(`${gone.endpoint.name}: `);
   });
 });
+
+describe("/proxy/endpoints", () => {
+  test("tells what is known of each member, and which is in use", async () => {
+    using first = new StandInMember();
+    using second = new StandInMember();
+    using forwarding = new Forwarding([first, second]);
+    await forwarding.connectedTo(first);
+    forwarding.channel.judge(first.endpoint, { kind: "fit", latencyMs: 2 });
+    forwarding.channel.judge(second.endpoint, { kind: "unfit", reason: "has no leader" });
+    const pages = createPages(forwarding.channel, LIMITS, OWN_METRICS);
+    const page = await servePage(pages, "GET", "/proxy/endpoints");
+    expect(JSON.parse(text(page))).toEqual({
+      endpoints: [
+        {
+          endpoint: first.endpoint.name,
+          state: "fit",
+          reason: "",
+          latencySeconds: 0.002,
+          priority: 0,
+          weight: 1,
+          inUse: true,
+        },
+        {
+          endpoint: second.endpoint.name,
+          state: "unfit",
+          reason: "has no leader",
+          latencySeconds: null,
+          priority: 0,
+          weight: 1,
+          inUse: false,
+        },
+      ],
+    });
+  });
+});

@@ -84,7 +84,6 @@ describe("a mistake ends with exit status 1 and one line on standard error that 
   });
 
   test.each([
-    ["gateway", "--trusted-ca-file=ca.pem"],
     ["grpc-proxy", "--namespace=my-prefix/"],
     ["grpc-proxy", "--enable-pprof"],
   ])("%s: %s, which comes later, is refused and never ignored", async (product, flag) => {

@@ -17,7 +17,7 @@ export interface MetricSources {
   readonly reads: () => Readonly<ReadStats>;
   readonly leases: () => Readonly<LeaseStats>;
   readonly buffers: Pick<BufferBudget, "heldBytes" | "bytesMax">;
-  readonly channel: Pick<Channel, "connectionsOpen" | "endpoints" | "endpointInUse" | "waitingCalls">;
+  readonly channel: Pick<Channel, "connectionsOpen" | "reports" | "endpointInUse" | "waitingCalls">;
   /** The listeners that there are, by name: `clients`, `metrics`. */
   readonly listeners: () => Iterable<
     readonly [string, Pick<Port, "connectionCounts" | "connectionsRefused">]

@@ -5,6 +5,7 @@
  * What etcd's own proxy counts too has its name there, `etcd_grpc_proxy_…`; all else is `etcdproxy_…`, in base units.
  * It is loaded when the page is first asked for: the library behind it is not needed before.
  */
+import { answers } from "../../endpoints/endpoint-json.ts";
 import { Metrics } from "../../observe/metrics.ts";
 import { addProcessMetrics } from "../../observe/process-metrics.ts";
 import type { MetricSources } from "./metric-sources.ts";
@@ -13,6 +14,7 @@ import type { MetricSources } from "./metric-sources.ts";
 export function proxyMetrics(sources: MetricSources): Metrics {
   const metrics = new Metrics();
   addConnections(metrics, sources);
+  addEndpoints(metrics, sources);
   addLimits(metrics, sources);
   addReads(metrics, sources);
   addWatches(metrics, sources);
@@ -55,13 +57,36 @@ function addConnections(metrics: Metrics, { channel, listeners }: MetricSources)
     "Calls that wait for a connection to a member.",
     () => channel.waitingCalls,
   );
+}
+
+function addEndpoints(metrics: Metrics, { channel }: MetricSources): void {
   metrics.gauges("etcdproxy_endpoint_in_use", "1 for the member that calls go to.", ["endpoint"], () => {
     const inUse = channel.endpointInUse?.name;
-    return channel.endpoints.map(({ name }) => ({
+    return channel.reports.map(({ endpoint: { name } }) => ({
       labels: { endpoint: name },
       value: Number(name === inUse),
     }));
   });
+  metrics.gauges(
+    "etcdproxy_endpoint_usable",
+    "1 for members that answer, as far as is known.",
+    ["endpoint"],
+    () =>
+      channel.reports.map((known) => ({
+        labels: { endpoint: known.endpoint.name },
+        value: Number(answers(known)),
+      })),
+  );
+  metrics.gauges(
+    "etcdproxy_endpoint_check_duration_seconds",
+    "The mean time that members take to answer a health check.",
+    ["endpoint"],
+    function* () {
+      for (const { endpoint, latencyMs } of channel.reports) {
+        if (latencyMs !== null) yield { labels: { endpoint: endpoint.name }, value: latencyMs / 1000 };
+      }
+    },
+  );
 }
 
 function addLimits(metrics: Metrics, { buffers, limits }: MetricSources): void {

@@ -9,6 +9,7 @@ import type { OwnIdentity } from "../auth/own-identity.ts";
 import type { ForwardLimits } from "../forward/forward-limits.ts";
 import { SingleRequestForward } from "../forward/single-request.ts";
 import type { MemberTls } from "../../tls/member-tls.ts";
+import { endpointsPage } from "./endpoints-page.ts";
 import { healthPage } from "./health.ts";
 import { memberMetricsPage } from "./member-metrics.ts";
 import { madeOnce, type MakePage, type Pages } from "../../observe/page.ts";
@@ -37,6 +38,7 @@ export function createPages(
     ["/health", madeOnce(() => healthPage(client, own))],
     ["/metrics", madeOnce(() => memberMetricsPage(channel.endpoints, memberTls, resolver))],
     ["/proxy/metrics", madeOnce(ownMetrics)],
+    ["/proxy/endpoints", async () => endpointsPage(channel)],
   ]);
   return (path) => pages.get(path);
 }

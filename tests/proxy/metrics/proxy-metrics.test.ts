@@ -30,7 +30,15 @@ function sources(others: Partial<MetricSources> = {}): MetricSources {
     buffers,
     channel: {
       connectionsOpen: 2,
-      endpoints: [endpoint, createEndpoint("http", "10.0.0.2", 2379)],
+      reports: [
+        { endpoint, state: "fit", reason: undefined, latencyMs: 5 },
+        {
+          endpoint: createEndpoint("http", "10.0.0.2", 2379),
+          state: "silent",
+          reason: "refused",
+          latencyMs: null,
+        },
+      ],
       endpointInUse: endpoint,
       waitingCalls: 5,
     },
@@ -65,6 +73,9 @@ test("each value is under its name", async () => {
     etcdproxy_waiting_calls: 5,
     'etcdproxy_endpoint_in_use{endpoint="10.0.0.1:2379"}': 1,
     'etcdproxy_endpoint_in_use{endpoint="10.0.0.2:2379"}': 0,
+    'etcdproxy_endpoint_usable{endpoint="10.0.0.1:2379"}': 1,
+    'etcdproxy_endpoint_usable{endpoint="10.0.0.2:2379"}': 0,
+    'etcdproxy_endpoint_check_duration_seconds{endpoint="10.0.0.1:2379"}': 0.005,
     'etcdproxy_limits_reached_total{side="client",limit="resets"}': 8,
     'etcdproxy_limits_reached_total{side="member",limit="resets"}': 9,
     etcdproxy_buffer_held_bytes: 70,
