@@ -134,6 +134,13 @@ export class GatewayConnection implements DialOwner<PipeEnd>, PipeOwner, LiveCon
     else this.destroy();
   }
 
+  moveOn(endpoint: string, reason: string): void {
+    if (this.#state !== "dialling" || this.#endpoint.name !== endpoint || this.#dial === null) return;
+    this.#dial.abandon();
+    this.#dial = null;
+    this.dialFailed(new DialError("timeout", endpoint, reason));
+  }
+
   reset(): void {
     if (this.#state === "closed") return;
     this.#dial?.abandon();

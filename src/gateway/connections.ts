@@ -16,6 +16,8 @@ export interface LiveConnection {
   readonly bytesFromMember: number;
   /** Changes whenever bytes move; closes the connection when it has been the same at `quietMax` calls in a row. */
   sweep(quietMax: number): void;
+  /** Its dial of `endpoint`, if it has one, is given up for `reason`, and the next endpoint has its turn. */
+  moveOn(endpoint: string, reason: string): void;
   /** Resets both sides at once. */
   reset(): void;
   /** Closes both sides at once and gives up the dial. */
@@ -81,13 +83,14 @@ export class GatewayConnections {
   }
 
   /**
-   * Resets every connection to the member `endpoint`, which was found dead for `reason`: a client that waits for an answer
-   * waits in vain, and connects anew. A reset, as it would have got from the member had that been killed: it overtakes
+   * Resets every connection to the member `endpoint`, which was found dead for `reason`, and has those who still dial it
+   * dial another: a client that waits for an answer waits in vain, and connects anew. A reset, as it would have got from the member had that been killed: it overtakes
    * what the client has not read, so that bytes that are missing are never taken for the end of an answer.
    *
-   * @returns how many there were
+   * @returns how many were reset
    */
   closeAll(endpoint: string, reason: string): number {
+    for (const connection of [...this.#live]) connection.moveOn(endpoint, reason);
     const traffic = this.#traffic.get(endpoint);
     if (traffic === undefined || traffic.connectionsOpen === 0) return 0;
     const stuck = [...this.#live].filter((connection) => connection.traffic === traffic);

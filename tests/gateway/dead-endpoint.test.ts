@@ -4,7 +4,7 @@ import { createEndpoint } from "../../src/endpoints/endpoint.ts";
 import type { EndpointTraffic } from "../../src/gateway/endpoint-traffic.ts";
 import { until } from "../net/until.ts";
 import { connectClient } from "./tcp-peer.ts";
-import { testGateway, testMember, type TestGateway } from "./test-gateway.ts";
+import { testBlackHole, testGateway, testMember, type TestGateway } from "./test-gateway.ts";
 
 const nameOf = (port: number): string => `127.0.0.1:${port}`;
 
@@ -61,6 +61,19 @@ describe("an endpoint that is found dead", () => {
     await until(() => gateway.stats.connectionsOpen === 0);
     expect(gateway.connections.closeAll(nameOf(member.port), "dead")).toBe(0);
     expect(gateway.log.fieldsOf(DEAD)).toEqual([]);
+  });
+
+  test("has those who still dial it go to another at once, not when their dial has run out of time", async () => {
+    const hole = await testBlackHole();
+    const member = testMember("A");
+    const gateway = await testGateway([hole.port, member.port], { dialTimeoutMs: 600_000 });
+    const client = await connectClient(gateway.port);
+    await until(() => gateway.stats.connectionsOpen === 1);
+    gateway.connections.closeAll(nameOf(hole.port), "no answer to a check within 1000 ms");
+    await until(() => client.text === "A");
+    expect(gateway.log.fieldsOf("endpoint failed, set aside")).toEqual([
+      { endpoint: nameOf(hole.port), reason: "no answer to a check within 1000 ms" },
+    ]);
   });
 
   test("has its clients reset too where they do not read what it has sent", async () => {
