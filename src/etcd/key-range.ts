@@ -53,6 +53,11 @@ export class KeyRange {
     );
   }
 
+  /** The range of one key, which is not empty, one character for each byte. */
+  static ofKey(key: string): KeyRange {
+    return new KeyRange(key, `${key}\0`, true);
+  }
+
   static #between(key: string, rangeEnd: string): KeyRange | null {
     const start = key === "" ? SMALLEST_KEY : key;
     if (rangeEnd === "") return new KeyRange(start, `${start}\0`, true);

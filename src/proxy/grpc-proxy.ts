@@ -37,6 +37,7 @@ import type { TypedServices } from "./connect-services.ts";
 import type { ForwardLimits } from "./forward/forward-limits.ts";
 import { SingleRequestForward } from "./forward/single-request.ts";
 import { Drain } from "./drain.ts";
+import type { CacheNotices } from "./kv/cache-notices.ts";
 import { ownMetricsPage } from "./pages/own-metrics.ts";
 import { createPages } from "./pages/pages.ts";
 import { ClientKeepalive, type ClientKeepaliveOptions } from "./port/client-keepalive.ts";
@@ -75,6 +76,8 @@ export interface GrpcProxyOptions extends ListenersOptions, SharingSwitches {
   /** Who the proxy is at etcd, for what it does by itself; null: nobody. */
   readonly ownUser?: OwnUser | null | undefined;
   readonly log: Logger;
+  /** Of the caches of this process's other workers; absent where there are none. */
+  readonly notices?: CacheNotices | undefined;
 }
 
 export interface GrpcProxy {
@@ -125,6 +128,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     budget,
     memory,
     own,
+    notices: options.notices,
   });
   const ownMetrics = ownMetricsPage({
     watches: () => sharedWork.stats.watches,

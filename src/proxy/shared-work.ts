@@ -11,6 +11,7 @@ import { REAL_CLOCK } from "../grpc/real-clock.ts";
 import type { BufferBudget } from "../http2/buffer-budget.ts";
 import type { OwnIdentity } from "./auth/own-identity.ts";
 import type { ForwardLimits } from "./forward/forward-limits.ts";
+import type { CacheNotices } from "./kv/cache-notices.ts";
 import { type CacheBounds, KvHub } from "./kv/kv-hub.ts";
 import { ReadStats } from "./kv/read-stats.ts";
 import { ChannelLeaseCalls } from "./lease/channel-lease-calls.ts";
@@ -44,6 +45,8 @@ export interface SharedWorkParts {
   /** Bounds what hubs keep of answers. */
   readonly memory: AnswerMemory;
   readonly own: OwnIdentity | null;
+  /** Of the caches of this process's other workers; absent where there are none. */
+  readonly notices: CacheNotices | undefined;
 }
 
 export class SharedWork implements Hubs {
@@ -54,7 +57,7 @@ export class SharedWork implements Hubs {
   readonly #leaseCalls: ChannelLeaseCalls | null;
 
   constructor(switches: SharingSwitches, parts: SharedWorkParts) {
-    const { channel, limits, gathered, revisionBytesMax, budget, memory, own } = parts;
+    const { channel, limits, gathered, revisionBytesMax, budget, memory, own, notices } = parts;
     const { cache, readCoalescing, watchCoalescing, leaseCoalescing } = switches;
     const nothingOfReads = cache === null && !readCoalescing;
     this.kv = nothingOfReads
@@ -64,6 +67,7 @@ export class SharedWork implements Hubs {
           clock: REAL_CLOCK,
           forwardLimits: limits,
           cache,
+          notices,
           coalescing: readCoalescing,
           budget,
         });

@@ -23,14 +23,16 @@ import { SingleRequestForward } from "../forward/single-request.ts";
 import { type Answer, finishWith, ownedAnswer } from "./answer.ts";
 import { AnswerMemory } from "../../grpc/answer-memory.ts";
 import { type CacheEffects, effectsOn } from "./cache-effects.ts";
+import type { CacheNotices } from "./cache-notices.ts";
 import { CachedRead } from "./cached-read.ts";
 import { FillAllowance } from "./fill-allowance.ts";
 import { LargeAnswer, type LargeAnswerTaker } from "./large-answer.ts";
-import { ReadCache } from "./read-cache.ts";
+import { ReadCache, type ReadCacheOptions } from "./read-cache.ts";
 import { ReadCall, type ReadCallOwner } from "./read-call.ts";
 import { READ_LIMITS, type ReadLimits } from "./read-limits.ts";
 import { type ReadScope, ReadScopes } from "./read-scope.ts";
 import { ReadStats } from "./read-stats.ts";
+import { SharedReadCache } from "./shared-read-cache.ts";
 import type { QuestionKind, SharedRead } from "./shared-read.ts";
 import { SharedReads } from "./shared-reads.ts";
 
@@ -48,6 +50,8 @@ export interface KvHubOptions {
   readonly limits?: Partial<ReadLimits>;
   /** Null: no answer is kept. */
   readonly cache: CacheBounds | null;
+  /** What the caches of other workers are told, and tell; absent where there is only this one. */
+  readonly notices?: CacheNotices | undefined;
   /** Reads that ask the same share what is asked of a member. */
   readonly coalescing: boolean;
   /** Bounds what waits for clients, together with whoever shares it. */
@@ -84,7 +88,8 @@ export class KvHub {
     this.#forwardLimits = forwardLimits;
     this.#limits = { ...READ_LIMITS, ...options.limits };
     const { scannedMax } = this.#limits;
-    this.#cache = options.cache === null ? null : new ReadCache({ ...options.cache, clock, scannedMax });
+    this.#cache =
+      options.cache === null ? null : readCache({ ...options.cache, clock, scannedMax }, options.notices);
     this.#effects = this.#cache === null ? null : effectsOn(this.#cache);
     this.#fills = new FillAllowance(this.#limits.unaskedFills, clock.nowMs());
     this.#memory = new AnswerMemory(options.budget);
@@ -281,6 +286,10 @@ export class KvHub {
     this.#tidyPlanned = this.#scopes.tidy() > 0;
     if (this.#tidyPlanned) this.#clock.after(TIDY_MS, () => this.#tidy());
   }
+}
+
+function readCache(options: ReadCacheOptions, notices: CacheNotices | undefined): ReadCache {
+  return notices === undefined ? new ReadCache(options) : new SharedReadCache(options, notices);
 }
 
 function isReadOnlyTxn(bytes: Uint8Array, start: number, end: number): boolean {

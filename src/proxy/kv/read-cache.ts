@@ -138,15 +138,12 @@ export class ReadCache {
    * `UNKNOWN_REVISION`, nothing at all is kept until a linearizable answer has told how new the cluster is.
    */
   onShown(revision: number): void {
-    if (revision > this.floorRevision) this.floorRevision = revision;
-    if (revision !== UNKNOWN_REVISION) return;
-    this.#floorKnown = false;
-    this.epoch++;
+    this.#shown(revision);
   }
 
   /** A write to `range` was acknowledged at `revision`. */
   onAcknowledged(range: KeyRange, revision: number): void {
-    this.onShown(revision);
+    this.#shown(revision);
     this.#dropOlder(range, revision);
   }
 
@@ -175,8 +172,7 @@ export class ReadCache {
 
   /** Anything may have changed: keys, or who may read them. */
   clear(): void {
-    this.epoch++;
-    this.#entries.clear();
+    this.#clear();
   }
 
   /** The revisions below are compacted. */
@@ -192,14 +188,31 @@ export class ReadCache {
     if (revision === UNKNOWN_REVISION) return;
     if (!this.#floorKnown && epochBefore === this.epoch) {
       this.#floorKnown = true;
-      this.onShown(revision);
+      this.#shown(revision);
     }
     if (revision >= floorBefore) return;
     // Another read has told so already: what was written since holds.
     if (this.floorRevision < floorBefore) return;
-    this.clear();
+    this.onBegunAnew(revision);
+  }
+
+  /** The cluster has begun anew from an older state, and is now at `revision`. */
+  protected onBegunAnew(revision: number): void {
+    this.#clear();
     this.floorRevision = revision;
     this.compactedRevision = 0;
+  }
+
+  #shown(revision: number): void {
+    if (revision > this.floorRevision) this.floorRevision = revision;
+    if (revision !== UNKNOWN_REVISION) return;
+    this.#floorKnown = false;
+    this.epoch++;
+  }
+
+  #clear(): void {
+    this.epoch++;
+    this.#entries.clear();
   }
 
   #dropOlder(range: KeyRange, revision: number): void {
@@ -208,7 +221,7 @@ export class ReadCache {
       if (entry.revision < revision) this.#drop(entry);
     };
     if (range.isSingleKey) this.#index.forEachOn(range.start, drop);
-    else if (this.#index.size > this.#scannedMax) this.clear();
+    else if (this.#index.size > this.#scannedMax) this.#clear();
     else this.#index.forEachIn(range, drop);
   }
 
