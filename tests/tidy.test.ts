@@ -22,7 +22,9 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   etcd: ["grpc", "hpack", "gen", "base"],
   proxy: ["etcd", "grpc", "http2", "hpack", "endpoints", "tls", "net", "observe", "gen", "base"],
   gateway: ["endpoints", "net", "observe", "base"],
+  workers: ["observe", "base"],
   cli: [
+    "workers",
     "gateway",
     "proxy",
     "etcd",

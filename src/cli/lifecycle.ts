@@ -8,6 +8,16 @@
  */
 import { RateLimitedLog } from "../observe/rate-limited-log.ts";
 import type { Logger } from "../observe/log.ts";
+import type { MetricValues } from "../observe/metrics.ts";
+import type { Pages } from "../observe/page.ts";
+
+/** The line by which a product says that it serves. */
+export interface ReadyLine {
+  readonly caller: string;
+  readonly message: string;
+  /** `address` is where it listens. */
+  readonly fields: { readonly address: string } & Readonly<Record<string, unknown>>;
+}
 
 /** What serves clients. */
 export interface RunningProduct {
@@ -18,6 +28,12 @@ export interface RunningProduct {
   close(): Promise<void>;
   /** Reads its files anew; never rejects. Without it there are none. */
   reload?(): Promise<void>;
+  /** One of several workers does not log it: that is for who knows of all. */
+  readonly ready?: ReadyLine;
+  /** Its pages, for who serves them elsewhere too; absent where it has none. */
+  readonly pages?: Pages;
+  /** The values of its metrics, those of other workers not among them. */
+  metricValues?(): Promise<MetricValues>;
 }
 
 const signalNumbers = { SIGINT: 2, SIGTERM: 15 } as const;
@@ -62,7 +78,8 @@ function nextStopSignal(): Promise<StopSignal> {
   return promise;
 }
 
-function logUnexpectedErrors(log: Logger): void {
+/** An error that nobody caught is logged, and ends nothing. */
+export function logUnexpectedErrors(log: Logger): void {
   const limited = new RateLimitedLog(log, () => performance.now());
   const onError = (error: unknown): void => {
     const stack = error instanceof Error ? error.stack : undefined;

@@ -6,13 +6,14 @@
  */
 import { writeSync } from "node:fs";
 import { isatty } from "node:tty";
-import { createLogger, type Logger } from "../observe/log.ts";
+import { createLogger, type Logger, type LoggerOptions } from "../observe/log.ts";
 import { parseCommandLine } from "./command-line.ts";
 import { CommandLineError, usageError } from "./command-line-error.ts";
 import { type RunningProduct, serveUntilSignal } from "./lifecycle.ts";
 import { startGatewayProduct } from "./start-gateway.ts";
 import { startGrpcProxyProduct } from "./start-grpc-proxy.ts";
 import { versionText } from "./version.ts";
+import type { ProductFlags } from "./worker-messages.ts";
 
 const stdoutFileDescriptor = 1;
 const stderrFileDescriptor = 2;
@@ -35,12 +36,8 @@ export async function run(words: readonly string[]): Promise<number> {
         print(stdoutFileDescriptor, versionText());
         return 0;
       case "gateway":
-        await serve("gateway", invocation.flags.debug, (log) => startGatewayProduct(invocation.flags, log));
-        return 0;
       case "grpc-proxy":
-        await serve("grpc-proxy", invocation.flags.debug, (log) =>
-          startGrpcProxyProduct(invocation.flags, log),
-        );
+        await serve({ product: invocation.command, flags: invocation.flags } as ProductFlags);
         return 0;
     }
   } catch (error) {
@@ -50,22 +47,33 @@ export async function run(words: readonly string[]): Promise<number> {
   }
 }
 
-async function serve(
-  product: string,
-  debug: boolean,
-  start: (log: Logger) => Promise<RunningProduct>,
-): Promise<void> {
-  const log = createLogger({
-    level: debug ? "debug" : "info",
+async function serve(what: ProductFlags): Promise<void> {
+  const logged = {
+    level: what.flags.debug ? "debug" : "info",
     output: isatty(stderrFileDescriptor) ? "readable" : "json",
-  });
+  } as const;
+  const log = createLogger(logged);
   try {
-    await serveUntilSignal(() => start(log), log);
+    await serveUntilSignal(() => start(what, log, logged), log);
   } catch (error) {
     if (error instanceof CommandLineError) throw error;
     log.debug("failed", { error, stack: error instanceof Error ? error.stack : undefined });
-    throw usageError(`the ${product} failed: ${error instanceof Error ? error.message : String(error)}`);
+    throw usageError(`the ${what.product} failed: ${error instanceof Error ? error.message : String(error)}`);
   }
+}
+
+async function start(
+  what: ProductFlags,
+  log: Logger,
+  logged: Pick<LoggerOptions, "level" | "output">,
+): Promise<RunningProduct> {
+  if (what.flags.workers > 1) {
+    const { startWorkers } = await import("./start-workers.ts");
+    return await startWorkers(what, log, logged);
+  }
+  return what.product === "gateway"
+    ? await startGatewayProduct(what.flags, log)
+    : await startGrpcProxyProduct(what.flags, log);
 }
 
 /** Written at once, so that nothing is lost when the process ends; a reader that has gone is no error. */

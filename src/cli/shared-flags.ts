@@ -106,7 +106,7 @@ export const processFlags = [
     min: 1,
     max: 64,
     group: "Process",
-    since: "later",
+    since: "live",
     description:
       "threads that serve clients, each with connections, caches and watches at the members of its own",
   },

@@ -8,7 +8,7 @@ import { EndpointError, parseEndpoints } from "../endpoints/endpoint.ts";
 import { EndpointList } from "../endpoints/endpoint-list.ts";
 import { EndpointRefresh } from "../endpoints/endpoint-refresh.ts";
 import { SrvDiscoveryError } from "../endpoints/srv-discovery.ts";
-import { GatewayError, startGateway } from "../gateway/gateway.ts";
+import { GatewayError, READY_MESSAGE, startGateway } from "../gateway/gateway.ts";
 import { REAL_TIMERS } from "../base/clock.ts";
 import { type Address, formatAddress } from "../net/address.ts";
 import { ListenError } from "../net/listen.ts";
@@ -22,11 +22,20 @@ import { usageError } from "./command-line-error.ts";
 import { discover, nameServices } from "./discovery.ts";
 import type { GatewayFlags } from "./gateway-flags.ts";
 import type { RunningProduct } from "./lifecycle.ts";
+import type { WorkerSeat } from "./worker-seat.ts";
 
 const operatorErrors = [EndpointError, SrvDiscoveryError, ListenError, GatewayError, TlsFileError];
 
-/** Resolves once clients can connect. Throws `CommandLineError` for what the operator has to change. */
-export async function startGatewayProduct(flags: GatewayFlags, log: Logger): Promise<RunningProduct> {
+/**
+ * Resolves once clients can connect. Throws `CommandLineError` for what the operator has to change.
+ *
+ * @param worker its place among several workers; absent where there are none
+ */
+export async function startGatewayProduct(
+  flags: GatewayFlags,
+  log: Logger,
+  worker?: WorkerSeat,
+): Promise<RunningProduct> {
   const listenAddress = listenAddressFlag(flags.listenAddr);
   const names = nameServices(flags.dnsServer);
   const metricsAddress = plainMetricsAddress(flags.metricsAddr);
@@ -56,6 +65,7 @@ export async function startGatewayProduct(flags: GatewayFlags, log: Logger): Pro
       keepAliveMs: flags.tcpKeepaliveMs,
       metricsAddress,
       log: log.child("gateway"),
+      reusePort: worker !== undefined,
       onAllFailed: () => refresh?.allFailed(),
       ...(names.dialResolver === undefined ? {} : { resolver: names.dialResolver }),
     });
@@ -73,6 +83,9 @@ export async function startGatewayProduct(flags: GatewayFlags, log: Logger): Pro
     refresh?.start();
     const renewals = new RenewalWatch(checks === null || checks.files.length === 0 ? [] : [checks], log);
     return {
+      ready: { caller: "gateway", message: READY_MESSAGE, fields: gateway.ready },
+      pages: gateway.pages,
+      metricValues: () => gateway.metricValues(),
       reload: () => renewals.reload(),
       async close() {
         renewals.close();
@@ -99,7 +112,7 @@ function loadCheckTls(flags: GatewayFlags, log: Logger): MemberTls | null {
 }
 
 /** Where the pages are served; null where nobody asked for them. Throws `CommandLineError`. */
-function plainMetricsAddress(text: string): Address | null {
+export function plainMetricsAddress(text: string): Address | null {
   const url = metricsAddressFlag(text);
   if (url === undefined) return null;
   if (url.scheme === "http") return url.address;

@@ -22,14 +22,26 @@ import type { GrpcProxyFlags } from "./grpc-proxy-flags.ts";
 import { clientKeepaliveFlags, memberKeepaliveFlags } from "./keepalive-flags.ts";
 import type { RunningProduct } from "./lifecycle.ts";
 import { ownUserFlags } from "./own-user-flags.ts";
+import type { WorkerSeat } from "./worker-seat.ts";
 import { loadMemberTls, loadServedTls, membersSpeakTls } from "./tls-flags.ts";
 
 const streamsMaxOfProtocol = 4_294_967_295; // SETTINGS_MAX_CONCURRENT_STREAMS is 32 bits wide (RFC 9113 §6.5.2)
 
+/** What the line says by which the proxy tells that it serves. */
+const READY_MESSAGE = "started gRPC proxy";
+
 const operatorErrors = [EndpointError, SrvDiscoveryError, ListenError, TlsFileError];
 
-/** Resolves once clients can connect. Throws `CommandLineError` for what the operator has to change. */
-export async function startGrpcProxyProduct(flags: GrpcProxyFlags, log: Logger): Promise<RunningProduct> {
+/**
+ * Resolves once clients can connect. Throws `CommandLineError` for what the operator has to change.
+ *
+ * @param worker its place among several workers; absent where there are none
+ */
+export async function startGrpcProxyProduct(
+  flags: GrpcProxyFlags,
+  log: Logger,
+  worker?: WorkerSeat,
+): Promise<RunningProduct> {
   try {
     const listenAddress = listenAddressFlag(flags.listenAddr);
     const metricsUrl = metricsAddressFlag(flags.metricsAddr);
@@ -39,6 +51,7 @@ export async function startGrpcProxyProduct(flags: GrpcProxyFlags, log: Logger):
       flags,
       metricsUrl === undefined ? [listenAddress] : [listenAddress, metricsUrl.address],
       tlsLog,
+      worker === undefined,
     );
     const ownUser = await ownUserFlags(flags.user, flags.passwordFile, log.child("grpc-proxy"));
     const names = nameServices(flags.dnsServer);
@@ -70,13 +83,16 @@ export async function startGrpcProxyProduct(flags: GrpcProxyFlags, log: Logger):
       clientTls,
       ownUser,
       log: log.child("grpc-proxy"),
+      reusePort: worker !== undefined,
+      worker,
     });
     if (proxy.metricsAddress !== null) {
       const address = `${metricsUrl?.scheme}://${proxy.metricsAddress}`;
       log.child("grpc-proxy").info("listening for metrics", { address });
     }
-    log.child("grpc-proxy").info("started gRPC proxy", { address: proxy.address, ...tlsInUse(clientTls) });
-    return proxy;
+    const ready = { address: proxy.address, ...tlsInUse(clientTls) };
+    if (worker === undefined) log.child("grpc-proxy").info(READY_MESSAGE, ready);
+    return { ...proxy, ready: { caller: "grpc-proxy", message: READY_MESSAGE, fields: ready } };
   } catch (error) {
     if (operatorErrors.some((kind) => error instanceof kind)) throw usageError((error as Error).message);
     throw error;
@@ -124,7 +140,10 @@ function tlsInUse(clientTls: ServedTls | undefined): Record<string, unknown> {
 }
 
 /** The listener that the URL asks for; over TLS it serves with what the main port serves with. */
-function metricsListener(url: PagesUrl | undefined, clientTls: ServedTls | undefined): PagesListener | null {
+export function metricsListener(
+  url: PagesUrl | undefined,
+  clientTls: ServedTls | undefined,
+): PagesListener | null {
   if (url === undefined) return null;
   if (url.scheme === "http") return { address: url.address, tls: undefined };
   if (clientTls === undefined) {

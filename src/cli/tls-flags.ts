@@ -40,11 +40,17 @@ export function loadMemberTls(flags: GrpcProxyFlags, log: Logger): MemberTls {
   });
 }
 
-/** What clients are served with at these addresses; undefined for plain text. @throws CommandLineError, TlsFileError */
+/**
+ * What clients are served with at these addresses; undefined for plain text.
+ *
+ * @param maintained whether a certificate of the proxy's own is made and renewed here
+ * @throws CommandLineError, TlsFileError
+ */
 export async function loadServedTls(
   flags: GrpcProxyFlags,
   listening: readonly Address[],
   log: Logger,
+  maintained = true,
 ): Promise<ServedTls | undefined> {
   const source = sourceOf(flags, listening);
   const versions = versionsOf(flags);
@@ -60,7 +66,15 @@ export async function loadServedTls(
   }
   if (revocationList !== null && trustedCa === null)
     throw usageError("--client-crl-file needs --trusted-ca-file: without it clients show no certificate");
-  return ServedTls.load({ source, trustedCa, revocationList, ...versions, cipherList: suites, log });
+  return ServedTls.load({
+    source,
+    trustedCa,
+    revocationList,
+    ...versions,
+    cipherList: suites,
+    maintained,
+    log,
+  });
 }
 
 function sourceOf(

@@ -59,6 +59,7 @@ function addEndpoints(metrics: Metrics, report: () => GatewayReport): void {
         labels: { endpoint: known.endpoint.name },
         value: Number(answers(known)),
       })),
+    "max",
   );
   metrics.gauges(
     "etcdproxy_gateway_endpoint_check_duration_seconds",
@@ -69,6 +70,7 @@ function addEndpoints(metrics: Metrics, report: () => GatewayReport): void {
         if (latencyMs !== null) yield { labels: { endpoint: endpoint.name }, value: latencyMs / 1000 };
       }
     },
+    "max",
   );
   metrics.counters(
     "etcdproxy_gateway_endpoint_dial_failures_total",

@@ -3,7 +3,7 @@
  * Stands between the gateway's report and the listener of `--metrics-addr`; nothing is made before it is asked for.
  */
 import { answers, endpointJson } from "../endpoints/endpoint-json.ts";
-import type { Metrics } from "../observe/metrics.ts";
+import type { Metrics, MetricValues } from "../observe/metrics.ts";
 import {
   DRAINING,
   healthAnswer,
@@ -19,10 +19,13 @@ export interface GatewayPagesOptions {
   readonly report: () => GatewayReport;
   /** Whether the gateway is about to stop: it is not ready then, however well its endpoints are. */
   readonly draining: () => boolean;
+  /** Of the same report; its own when absent. */
+  readonly metrics?: OwnMetrics;
 }
 
-export function gatewayPages({ report, draining }: GatewayPagesOptions): Pages {
-  const metrics = madeOnce(metricsPage(report));
+export function gatewayPages(options: GatewayPagesOptions): Pages {
+  const { report, draining, metrics: own = new OwnMetrics(report) } = options;
+  const metrics = madeOnce(() => own.page());
   const pages = new Map<string, MakePage>([
     ["/health", async () => health(report(), draining())],
     ["/metrics", metrics],
@@ -54,18 +57,34 @@ function endpointsPage({ endpoints, traffic }: GatewayReport): Page {
   return textPage(200, `${JSON.stringify(body)}\n`, "application/json");
 }
 
-function metricsPage(report: () => GatewayReport): MakePage {
-  let loading: Promise<Metrics> | undefined;
-  /** What the page is made of: one look at all connections, not one for each metric. */
-  let looked: GatewayReport;
-  const load = async (): Promise<Metrics> => {
-    const { gatewayMetrics } = await import("./gateway-metrics.ts");
-    return gatewayMetrics(() => looked);
-  };
-  return async () => {
-    loading ??= load();
-    const metrics = await loading;
-    looked = report();
+/** The gateway's metrics, and their page. They and their library are loaded by the first who asks. */
+export class OwnMetrics {
+  readonly #report: () => GatewayReport;
+  #loading: Promise<Metrics> | undefined;
+  /** What they are made of: one look at all connections, not one for each metric. */
+  #looked: GatewayReport | undefined;
+
+  constructor(report: () => GatewayReport) {
+    this.#report = report;
+  }
+
+  async page(): Promise<Page> {
+    const metrics = await this.#current();
     return textPage(200, await metrics.text(), metrics.contentType);
-  };
+  }
+
+  async values(): Promise<MetricValues> {
+    return await (await this.#current()).values();
+  }
+
+  async #current(): Promise<Metrics> {
+    const metrics = await (this.#loading ??= this.#load());
+    this.#looked = this.#report();
+    return metrics;
+  }
+
+  async #load(): Promise<Metrics> {
+    const { gatewayMetrics } = await import("./gateway-metrics.ts");
+    return gatewayMetrics(() => this.#looked!);
+  }
 }

@@ -19,11 +19,12 @@ import { listen } from "../net/listen.ts";
 import { createResolver, type DnsResolver } from "../net/resolver.ts";
 import { drained } from "../observe/drain.ts";
 import type { Logger } from "../observe/log.ts";
+import type { MetricValues } from "../observe/metrics.ts";
 import type { Pages } from "../observe/page.ts";
 import { PAGES_CONNECTIONS_MAX, PagesServer } from "../observe/pages-server.ts";
 import { GatewayConnection, type SharedByConnections } from "./connection.ts";
 import { GatewayConnections } from "./connections.ts";
-import { gatewayPages } from "./gateway-pages.ts";
+import { gatewayPages, OwnMetrics } from "./gateway-pages.ts";
 import type { GatewayReport } from "./gateway-report.ts";
 import type { GatewayStats } from "./gateway-stats.ts";
 import { LoopGuard } from "./loop-guard.ts";
@@ -62,6 +63,8 @@ export interface GatewayOptions {
   /** Where the pages are served; nowhere when null or absent. */
   readonly metricsAddress?: Address | null;
   readonly log: Logger;
+  /** It is one of several workers, which listen on the same port. */
+  readonly reusePort?: boolean;
   /** Looks the endpoints' host names up; without it the system does. */
   readonly resolver?: DnsResolver;
   /** No endpoint could be reached for a client, or none passes its checks; told again and again. */
@@ -72,11 +75,20 @@ export interface GatewayOptions {
   readonly random?: () => number;
 }
 
+/** What the line says by which a gateway tells that it serves. */
+export const READY_MESSAGE = "ready to proxy client requests";
+
 export interface Gateway {
+  /** The fields of that line. */
+  readonly ready: { readonly address: string; readonly endpoints: readonly string[] };
   /** Where it listens; the port is the real one where 0 was asked for. */
   readonly address: Address;
   /** Where its pages are; null when nowhere. */
   readonly metricsAddress: Address | null;
+  /** What is served there, for who serves it elsewhere too. */
+  readonly pages: Pages;
+  /** The values of its metrics, those of other workers not among them. */
+  metricValues(): Promise<MetricValues>;
   readonly stats: GatewayStats;
   readonly connections: GatewayConnections;
   /**
@@ -119,6 +131,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const listener = listen<PipeEnd>({
     address: listenAddress,
     connectionsMax,
+    reusePort: options.reusePort,
     refused: () => refusedLine.error("too many clients, client reset", () => ({ connectionsMax })),
     handlers: {
       open(client) {
@@ -196,9 +209,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       dialFailures: Object.fromEntries(names.map((name) => [name, stats.dialFailures.get(name) ?? 0])),
     };
   };
+  const metrics = new OwnMetrics(report);
+  const pages = gatewayPages({ report, draining: () => draining, metrics });
   let pagesServer: PagesServer | null;
   try {
-    pagesServer = openPages(metricsAddress, gatewayPages({ report, draining: () => draining }));
+    pagesServer = openPages(metricsAddress, pages);
   } catch (error) {
     listener.stop();
     upkeep.close();
@@ -228,14 +243,16 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       clock: REAL_TIMERS,
       random: options.random ?? Math.random,
     });
-  log.info("ready to proxy client requests", {
-    address: formatAddress(address),
-    endpoints: endpoints.map(({ name }) => name),
-  });
+  const ready = { address: formatAddress(address), endpoints: endpoints.map(({ name }) => name) };
+  // One of several workers leaves it to who knows of all.
+  if (options.reusePort !== true) log.info(READY_MESSAGE, ready);
 
   return {
     address,
+    ready,
     metricsAddress: pagesServer?.address ?? null,
+    pages,
+    metricValues: () => metrics.values(),
     stats,
     connections,
     replaceEndpoints(others) {

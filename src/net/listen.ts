@@ -43,6 +43,11 @@ export interface ListenOptions<Data> {
   readonly refused?: (peer: string) => void;
   /** Without it connections are plain TCP. */
   readonly tls?: ListenerTls | undefined;
+  /**
+   * The port is shared with all others of this user who listen so: the kernel gives each connection to one of them. Nobody
+   * is refused then: see `refuseTakenPort`.
+   */
+  readonly reusePort?: boolean | undefined;
 }
 
 export interface Listener {
@@ -110,7 +115,7 @@ export function listen<Data>(options: ListenOptions<Data>): Listener {
       void handlers.close?.(socket as Socket<Data>, error);
     },
   };
-  const server = bind(address, flag, callbacks, tls);
+  const server = bind(address, flag, callbacks, tls, options.reusePort ?? false);
   if (tls !== undefined) followRenewals(server, tls);
 
   return {
@@ -133,17 +138,29 @@ export function listen<Data>(options: ListenOptions<Data>): Listener {
   };
 }
 
+/**
+ * Whoever listens there already would share its connections with those who listen with `reusePort`. Throws `ListenError` when
+ * there is somebody, or when nobody could listen there at all. Any port, 0, is free.
+ */
+export function refuseTakenPort(address: Address, flag: string): void {
+  if (address.port === 0) return;
+  const socket = { open: (opened: Socket) => opened.terminate(), data() {} };
+  bind(address, flag, socket, undefined, false).stop(true);
+}
+
 function bind<Data>(
   address: Address,
   flag: string,
   socket: SocketHandler<Data>,
   tls: ListenerTls | undefined,
+  reusePort: boolean,
 ): TCPSocketListener<Data> {
   const { hostname, port } = address;
   const everyInterface = hostname === "";
   const bound = {
     port,
     allowHalfOpen: true,
+    reusePort,
     socket,
     ...(tls === undefined ? {} : { tls: listenerOptions(tls) }),
   };

@@ -33,6 +33,8 @@ export interface LoggerOptions {
   readonly level: LogLevel;
   /** `json` for machines, `readable` for a terminal. */
   readonly output: "json" | "readable";
+  /** Which of several workers writes: each line tells it as `worker`. Absent where there are none. */
+  readonly worker?: number | undefined;
   /** Stderr when absent. */
   readonly destination?: LogDestination;
   /** The time that a line carries; the system's clock when absent. */
@@ -55,16 +57,18 @@ export function createLogger(options: LoggerOptions): Logger {
     },
     output === "readable" ? readableLines(destination) : destination,
   );
-  return new PinoLogger(root, "etcdproxy");
+  return new PinoLogger(root, "etcdproxy", options.worker);
 }
 
 class PinoLogger implements Logger {
   readonly #root: pino.Logger;
   readonly #named: pino.Logger;
+  readonly #worker: number | undefined;
   readonly debugEnabled: boolean;
 
-  constructor(root: pino.Logger, caller: string) {
+  constructor(root: pino.Logger, caller: string, worker: number | undefined) {
     this.#root = root;
+    this.#worker = worker;
     this.#named = root.child({ caller });
     this.debugEnabled = root.isLevelEnabled("debug");
   }
@@ -86,12 +90,13 @@ class PinoLogger implements Logger {
   }
 
   child(caller: string): Logger {
-    return new PinoLogger(this.#root, caller);
+    return new PinoLogger(this.#root, caller, this.#worker);
   }
 
   #write(level: LogLevel, message: string, fields: Record<string, unknown> = {}): void {
     // The message goes in as a field: pino writes fields in the order they come, but its own message last.
     const line: Record<string, unknown> = { msg: message };
+    if (this.#worker !== undefined) line["worker"] = this.#worker;
     try {
       for (const [name, value] of Object.entries(fields)) {
         line[reservedNames.has(name) ? `${name}_` : name] = loggable(value);

@@ -5,12 +5,43 @@
  * Invariant: nothing runs and nothing is kept for a metric while nobody asks, so that counting costs the calls nothing;
  * what is told as a counter never goes down. Labels are words of the code or of the operator's flags, never a peer's.
  */
-import { Counter, Gauge, type MetricObjectWithValues, type MetricType, Registry } from "prom-client";
+import {
+  AggregatorRegistry,
+  Counter,
+  Gauge,
+  type MetricObjectWithValues,
+  type MetricType,
+  type MetricValue,
+  Registry,
+} from "prom-client";
 
 /** One value of a metric with labels. */
 export interface LabelledValue<Label extends string> {
   readonly labels: Readonly<Record<Label, string>>;
   readonly value: number;
+}
+
+/**
+ * What the workers of one process tell of the same metric, together: `sum` where each has a part of it, `max` or `min` where each tells
+ * of the whole process, or of the same thing.
+ */
+export type Together = "sum" | "max" | "min";
+
+/** All values of a worker's metrics, as they travel from thread to thread. */
+export type MetricValues = readonly MetricObjectWithValues<MetricValue<string>>[];
+
+/** The page of several workers: each metric in the way that it was declared with. */
+export function pageTogether(told: readonly MetricValues[]): Promise<string> {
+  return together(told).metrics();
+}
+
+/** The values of several workers in one. */
+export function valuesTogether(told: readonly MetricValues[]): Promise<MetricValues> {
+  return together(told).getMetricsAsJSON();
+}
+
+function together(told: readonly MetricValues[]): Registry {
+  return AggregatorRegistry.aggregate(told.map((values) => [...values]));
 }
 
 export class Metrics {
@@ -22,8 +53,8 @@ export class Metrics {
   }
 
   /** A value that goes up and down. */
-  gauge(name: string, help: string, read: () => number): void {
-    this.gauges(name, help, [], () => [{ labels: {}, value: read() }]);
+  gauge(name: string, help: string, read: () => number, together: Together = "sum"): void {
+    this.gauges(name, help, [], () => [{ labels: {}, value: read() }], together);
   }
 
   /** Values that go up and down, one for each set of labels that `read` tells of now. */
@@ -32,18 +63,19 @@ export class Metrics {
     help: string,
     labelNames: readonly Label[],
     read: () => Iterable<LabelledValue<Label>>,
+    together: Together = "sum",
   ): void {
-    void new Gauge<Label>(this.#gauge(name, help, labelNames, read));
+    void new Gauge<Label>(this.#gauge(name, help, labelNames, read, together));
   }
 
   /** Like `gauge`, for a name that the conventions keep for counters but whose value goes down too. */
   untyped(name: string, help: string, read: () => number): void {
-    void new Untyped(this.#gauge(name, help, [], () => [{ labels: {}, value: read() }]));
+    void new Untyped(this.#gauge(name, help, [], () => [{ labels: {}, value: read() }], "sum"));
   }
 
   /** What has been counted since the start. */
-  counter(name: string, help: string, read: () => number): void {
-    this.counters(name, help, [], () => [{ labels: {}, value: read() }]);
+  counter(name: string, help: string, read: () => number, together: Together = "sum"): void {
+    this.counters(name, help, [], () => [{ labels: {}, value: read() }], together);
   }
 
   /** What has been counted since the start, for each set of labels. */
@@ -52,12 +84,14 @@ export class Metrics {
     help: string,
     labelNames: readonly Label[],
     read: () => Iterable<LabelledValue<Label>>,
+    together: Together = "sum",
   ): void {
     const totals = new Map<string, number>();
     void new Counter<Label>({
       name,
       help,
       labelNames,
+      aggregator: together,
       registers: [this.#registry],
       collect() {
         this.reset();
@@ -77,16 +111,23 @@ export class Metrics {
     return this.#registry.metrics();
   }
 
+  /** All values now, to be put together with those of other workers. Rejects with what a `read` throws. */
+  values(): Promise<MetricValues> {
+    return this.#registry.getMetricsAsJSON();
+  }
+
   #gauge<Label extends string>(
     name: string,
     help: string,
     labelNames: readonly Label[],
     read: () => Iterable<LabelledValue<Label>>,
+    together: Together,
   ): ConstructorParameters<typeof Gauge<Label>>[0] {
     return {
       name,
       help,
       labelNames,
+      aggregator: together,
       registers: [this.#registry],
       collect() {
         this.reset();

@@ -25,6 +25,8 @@ import { defaultSettings } from "../http2/settings.ts";
 import { createResolver, type DnsResolver } from "../net/resolver.ts";
 import { LimitLog } from "../observe/limit-log.ts";
 import type { Logger } from "../observe/log.ts";
+import type { MetricValues } from "../observe/metrics.ts";
+import type { Pages } from "../observe/page.ts";
 import { RateLimitedLog } from "../observe/rate-limited-log.ts";
 import type { MemberTls } from "../tls/member-tls.ts";
 import { RenewalWatch } from "../tls/renewal.ts";
@@ -37,8 +39,7 @@ import type { TypedServices } from "./connect-services.ts";
 import type { ForwardLimits } from "./forward/forward-limits.ts";
 import { SingleRequestForward } from "./forward/single-request.ts";
 import { Drain } from "./drain.ts";
-import type { CacheNotices } from "./kv/cache-notices.ts";
-import { ownMetricsPage } from "./pages/own-metrics.ts";
+import { OwnMetrics } from "./pages/own-metrics.ts";
 import { createPages } from "./pages/pages.ts";
 import { ClientKeepalive, type ClientKeepaliveOptions } from "./port/client-keepalive.ts";
 import type { Downstreams } from "./port/http2-downstream.ts";
@@ -46,6 +47,7 @@ import { checkAddresses, Listeners, type ListenersOptions } from "./port/listene
 import { Router } from "./router.ts";
 import { SharedWork, type SharingSwitches } from "./shared-work.ts";
 import { StatusProbe } from "./upstream/status-probe.ts";
+import type { WorkerPart } from "./worker-part.ts";
 
 export interface GrpcProxyOptions extends ListenersOptions, SharingSwitches {
   readonly endpoints: readonly Endpoint[];
@@ -76,8 +78,8 @@ export interface GrpcProxyOptions extends ListenersOptions, SharingSwitches {
   /** Who the proxy is at etcd, for what it does by itself; null: nobody. */
   readonly ownUser?: OwnUser | null | undefined;
   readonly log: Logger;
-  /** Of the caches of this process's other workers; absent where there are none. */
-  readonly notices?: CacheNotices | undefined;
+  /** Absent where this proxy is all there is in the process. */
+  readonly worker?: WorkerPart | undefined;
 }
 
 export interface GrpcProxy {
@@ -85,6 +87,10 @@ export interface GrpcProxy {
   readonly address: string;
   /** Where the pages are served too; null: nowhere. */
   readonly metricsAddress: string | null;
+  /** What it serves besides calls, for who serves it elsewhere too. */
+  readonly pages: Pages;
+  /** The values of its metrics, those of other workers not among them. */
+  metricValues(): Promise<MetricValues>;
   /** Reads certificates, keys, authorities and revocation lists anew, now. */
   reload(): Promise<void>;
   /** Stops: clients finish within the drain timeout, those who do not are cut. */
@@ -128,21 +134,24 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     budget,
     memory,
     own,
-    notices: options.notices,
+    notices: options.worker?.notices,
   });
-  const ownMetrics = ownMetricsPage({
-    watches: () => sharedWork.stats.watches,
-    reads: () => sharedWork.stats.reads,
-    leases: () => sharedWork.stats.leases,
-    buffers: budget,
-    channel,
-    listeners: () => listeners,
-    limits: () => limitLog.counts,
-    expiries: function* () {
-      yield* memberTls?.expiries() ?? [];
-      yield* clientTls?.expiries() ?? [];
+  const ownMetrics = new OwnMetrics(
+    {
+      watches: () => sharedWork.stats.watches,
+      reads: () => sharedWork.stats.reads,
+      leases: () => sharedWork.stats.leases,
+      buffers: budget,
+      channel,
+      listeners: () => listeners,
+      limits: () => limitLog.counts,
+      expiries: function* () {
+        yield* memberTls?.expiries() ?? [];
+        yield* clientTls?.expiries() ?? [];
+      },
     },
-  });
+    options.worker?.wholeMetrics,
+  );
   const typed = typedServices(channel, limits, options.advertiseClientUrl);
   const connectAnswers = {
     messageBytesMax: gathered.receiveBytesMax,
@@ -151,9 +160,12 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
   };
   const router = new Router(channel, limits, typed, sharedWork, connectAnswers);
   const drain = new Drain(options.drainTimeoutMs, log);
+  const pages = drain.pages(
+    createPages(channel, limits, () => ownMetrics.page(), memberTls, own, options.resolver),
+  );
   const downstreams: Downstreams = {
     router,
-    pages: drain.pages(createPages(channel, limits, ownMetrics, memberTls, own, options.resolver)),
+    pages,
     deadlines: new DeadlineTimer(),
     log: limitedLog,
     limits: limitLog,
@@ -188,6 +200,8 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
   return {
     address: listeners.clients.address,
     metricsAddress: listeners.pages?.address ?? null,
+    pages,
+    metricValues: () => ownMetrics.values(),
     reload: () => renewals.reload(),
     async close() {
       renewals.close();

@@ -32,6 +32,8 @@ export interface ServedTlsOptions {
   readonly versionMin: TlsVersion;
   readonly versionMax: TlsVersion;
   readonly cipherList: string | null;
+  /** False: somebody else in this process makes the proxy's own certificate, and renews it. True when absent. */
+  readonly maintained?: boolean;
   readonly log: Logger;
 }
 
@@ -72,7 +74,8 @@ export class ServedTls implements ListenerTls, Renewable {
 
   /** Reads the files, or makes the certificate. @throws TlsFileError */
   static async load(options: ServedTlsOptions): Promise<ServedTls> {
-    if ("selfSigned" in options.source) await ensureSelfSigned(options.source.selfSigned, Date.now());
+    if ("selfSigned" in options.source && options.maintained !== false)
+      await ensureSelfSigned(options.source.selfSigned, Date.now());
     return new ServedTls(options);
   }
 
@@ -106,7 +109,8 @@ export class ServedTls implements ListenerTls, Renewable {
   async maintain(): Promise<void> {
     const { source } = this.#options;
     const nowMs = Date.now();
-    if (!("selfSigned" in source) || nowMs < this.#maintainAtMs) return;
+    if (!("selfSigned" in source) || this.#options.maintained === false) return;
+    if (nowMs < this.#maintainAtMs) return;
     const endsMs = expiryMs(this.#loaded.pair.leaf);
     this.#maintainAtMs =
       nowMs < endsMs - DAY_MS ? Math.min(endsMs - DAY_MS, nowMs + DAY_MS) : nowMs + RETRY_MS;

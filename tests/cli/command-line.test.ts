@@ -26,6 +26,7 @@ const gatewayDefaults: GatewayFlags = {
   idleTimeoutMs: 0,
   tcpKeepaliveMs: 15_000,
   metricsAddr: "",
+  workers: 1,
   debug: false,
 };
 
@@ -80,6 +81,7 @@ const grpcProxyDefaults: GrpcProxyFlags = {
   metricsAddr: "",
   user: "",
   passwordFile: "",
+  workers: 1,
   debug: false,
 };
 

@@ -80,7 +80,7 @@ describe("the flag tables", () => {
   );
 
   test("what is not built yet, and refused", () => {
-    expect(laterNames(gatewayFlags)).toEqual(["workers"]);
+    expect(laterNames(gatewayFlags)).toEqual([]);
     expect(laterNames(grpcProxyFlags)).toEqual([
       "enable-pprof",
       "experimental-enable-grpc-logging",
@@ -89,7 +89,6 @@ describe("the flag tables", () => {
       "namespace",
       "resolver-prefix",
       "resolver-ttl",
-      "workers",
     ]);
   });
 

@@ -10,8 +10,8 @@ import { UNKNOWN_REVISION } from "../../etcd/answer-revision.ts";
 import { KeyRange } from "../../etcd/key-range.ts";
 import { latin1Octet } from "../../hpack/latin1.ts";
 
-/** Some 10,000 writes that a worker may be behind before it loses its cache. It looks every quarter of a second. */
-const RING_BYTES = 512 * 1024;
+/** Some 20,000 writes that a worker may be behind before it loses its cache. It looks every second. */
+const RING_BYTES = 1024 * 1024;
 
 /** Memory in which `workers` workers tell each other; each is given it when it starts. */
 export function noticeMemory(workers: number, ringBytes = RING_BYTES): SharedArrayBuffer {

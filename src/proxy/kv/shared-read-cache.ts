@@ -23,7 +23,7 @@ import type { CachedReadTable } from "./cached-read.ts";
 import { ReadCache, type ReadCacheOptions } from "./read-cache.ts";
 
 /** How often a worker looks that nobody reads from, in milliseconds: so that it is not overtaken, nor holds what is old. */
-const LOOK_MS = 250;
+const LOOK_MS = 1000;
 
 export class SharedReadCache extends ReadCache {
   readonly #notices: CacheNotices;

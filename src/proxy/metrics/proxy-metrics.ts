@@ -60,13 +60,19 @@ function addConnections(metrics: Metrics, { channel, listeners }: MetricSources)
 }
 
 function addEndpoints(metrics: Metrics, { channel }: MetricSources): void {
-  metrics.gauges("etcdproxy_endpoint_in_use", "1 for the member that calls go to.", ["endpoint"], () => {
-    const inUse = channel.endpointInUse?.name;
-    return channel.reports.map(({ endpoint: { name } }) => ({
-      labels: { endpoint: name },
-      value: Number(name === inUse),
-    }));
-  });
+  metrics.gauges(
+    "etcdproxy_endpoint_in_use",
+    "1 for the member that calls go to.",
+    ["endpoint"],
+    () => {
+      const inUse = channel.endpointInUse?.name;
+      return channel.reports.map(({ endpoint: { name } }) => ({
+        labels: { endpoint: name },
+        value: Number(name === inUse),
+      }));
+    },
+    "max",
+  );
   metrics.gauges(
     "etcdproxy_endpoint_usable",
     "1 for members that answer, as far as is known.",
@@ -76,6 +82,7 @@ function addEndpoints(metrics: Metrics, { channel }: MetricSources): void {
         labels: { endpoint: known.endpoint.name },
         value: Number(answers(known)),
       })),
+    "max",
   );
   metrics.gauges(
     "etcdproxy_endpoint_check_duration_seconds",
@@ -86,6 +93,7 @@ function addEndpoints(metrics: Metrics, { channel }: MetricSources): void {
         if (latencyMs !== null) yield { labels: { endpoint: endpoint.name }, value: latencyMs / 1000 };
       }
     },
+    "max",
   );
 }
 
@@ -244,5 +252,6 @@ function addCertificates(metrics: Metrics, { expiries }: MetricSources): void {
         yield { labels: { flag: flag.replace(/^--/, "") }, value: atMs / 1000 };
       }
     },
+    "min",
   );
 }

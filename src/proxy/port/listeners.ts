@@ -24,6 +24,8 @@ export interface ListenersOptions {
   readonly clientTls?: ServedTls | undefined;
   /** Connections of clients; the limit of open files may allow fewer. */
   readonly connectionsMax: number;
+  /** `listenAddress` is shared with the other workers of this process. */
+  readonly reusePort?: boolean | undefined;
   /** Where the pages are served too, and nothing else; null: only on `listenAddress`. */
   readonly metrics: PagesListener | null;
 }
@@ -60,6 +62,7 @@ export class Listeners {
       flag: "--listen-addr",
       connectionsMax: Math.min(options.connectionsMax, connectionsWithinFileLimit(1, filesForPages)),
       tls: clientTls,
+      reusePort: options.reusePort,
       shared,
     });
     try {
@@ -83,7 +86,7 @@ export class Listeners {
 }
 
 /** A port with the pages of `shared` and without its calls. @throws ListenError */
-function openPages({ address, tls }: PagesListener, shared: Downstreams): Port {
+export function openPages({ address, tls }: PagesListener, shared: Downstreams): Port {
   const settings = { ...shared.http2.settings, concurrentStreamsMax: PAGES_STREAMS_MAX };
   return new Port({
     address,

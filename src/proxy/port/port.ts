@@ -27,6 +27,8 @@ export interface PortOptions {
   readonly connectionsMax: number;
   /** Without it clients speak plain text. */
   readonly tls?: ListenerTls | undefined;
+  /** The port is shared with the other workers of this process. */
+  readonly reusePort?: boolean | undefined;
   readonly shared: Downstreams;
 }
 
@@ -44,6 +46,7 @@ export class Port {
       flag: options.flag,
       connectionsMax: options.connectionsMax,
       tls: options.tls,
+      reusePort: options.reusePort,
       refused: (peer) => {
         const reason = `${options.connectionsMax} connections are open`;
         shared.limits.reached("client", "connections", peer, { reason });

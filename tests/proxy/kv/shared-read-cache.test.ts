@@ -160,7 +160,7 @@ describe("a worker that was overtaken", () => {
     keep(a, 9);
     for (let round = 0; round < 20; round++) {
       for (let count = 0; count < RING_BYTES / 8 / 8; count++) teller.onAcknowledged(range("z"), 7);
-      clock.advance(250);
+      clock.advance(1000);
     }
     expect(has(a)).toBe(true);
   });

@@ -1,0 +1,60 @@
+/**
+ * A worker's part of the program: it runs the product that the main thread orders, and answers what that asks.
+ *
+ * Signals come to the main thread only. An error that nobody caught ends nothing here either.
+ */
+import { createLogger } from "../observe/log.ts";
+import { CacheNotices } from "../proxy/kv/cache-notices.ts";
+import { servePage } from "../observe/page.ts";
+import { conversationWithMain } from "../workers/worker-side.ts";
+import type { Conversation } from "../workers/conversation.ts";
+import { logUnexpectedErrors, type ReadyLine, type RunningProduct } from "./lifecycle.ts";
+import { startGatewayProduct } from "./start-gateway.ts";
+import { startGrpcProxyProduct } from "./start-grpc-proxy.ts";
+import type { MainQuestion, StartOrder, WorkerAnswers, WorkerQuestion } from "./worker-messages.ts";
+import type { WorkerSeat } from "./worker-seat.ts";
+
+/** Waits for the main thread's orders. */
+export function serveAsWorker(): void {
+  const worker = new ServingWorker();
+  worker.main = conversationWithMain((question) => worker.answer(question as WorkerQuestion));
+}
+
+class ServingWorker {
+  /** Set before the first question comes. */
+  main: Conversation | null = null;
+  #product: RunningProduct | null = null;
+
+  async answer(question: WorkerQuestion): Promise<WorkerAnswers[WorkerQuestion["ask"]]> {
+    switch (question.ask) {
+      case "start":
+        return await this.#start(question);
+      case "metrics":
+        return (await this.#product?.metricValues?.()) ?? [];
+      case "page": {
+        const { pages } = this.#product ?? {};
+        return pages === undefined ? null : await servePage(pages, "GET", question.path);
+      }
+      case "reload":
+        await this.#product?.reload?.();
+        return null;
+      case "close":
+        await this.#product?.close();
+        return null;
+    }
+  }
+
+  async #start({ serve, worker, workers, notices, log: logged }: StartOrder): Promise<ReadyLine> {
+    const log = createLogger({ ...logged, worker });
+    logUnexpectedErrors(log);
+    const seat: WorkerSeat = {
+      notices: new CacheNotices(notices, workers, worker),
+      wholeMetrics: () => this.main!.ask<string>({ ask: "whole metrics" } satisfies MainQuestion),
+    };
+    this.#product =
+      serve.product === "gateway"
+        ? await startGatewayProduct(serve.flags, log, seat)
+        : await startGrpcProxyProduct(serve.flags, log, seat);
+    return this.#product.ready!;
+  }
+}

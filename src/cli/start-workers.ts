@@ -1,0 +1,170 @@
+/**
+ * Starts a product as several workers behind one port: threads that each run all of it, and share the port and the process's
+ * limits (`--workers`).
+ *
+ * The main thread serves no clients. It has the signals, the listener of `--metrics-addr`, whose pages tell of all workers, and a
+ * certificate of the proxy's own, which it makes and renews. What the operator got wrong the first worker finds, and it is
+ * told as by a process of one.
+ */
+import { EndpointError, parseEndpoints } from "../endpoints/endpoint.ts";
+import { formatAddress } from "../net/address.ts";
+import { ListenError, refuseTakenPort } from "../net/listen.ts";
+import type { Logger, LoggerOptions } from "../observe/log.ts";
+import type { MetricValues } from "../observe/metrics.ts";
+import { forgetAfterDeath, noticeMemory } from "../proxy/kv/cache-notices.ts";
+import { checkAddresses, type PagesListener } from "../proxy/port/listeners.ts";
+import { openPagesPort } from "../proxy/port/pages-port.ts";
+import type { Port } from "../proxy/port/port.ts";
+import { RenewalWatch } from "../tls/renewal.ts";
+import type { ServedTls } from "../tls/served-tls.ts";
+import { TlsFileError } from "../tls/tls-file.ts";
+import { ConversationError } from "../workers/conversation.ts";
+import { MetricSums } from "../workers/metric-sums.ts";
+import { WorkerPool } from "../workers/worker-pool.ts";
+import { listenAddressFlag, metricsAddressFlag, type PagesUrl } from "./address-flags.ts";
+import { CommandLineError, usageError } from "./command-line-error.ts";
+import { nameServices } from "./discovery.ts";
+import type { GatewayFlags } from "./gateway-flags.ts";
+import type { ReadyLine, RunningProduct } from "./lifecycle.ts";
+import { plainMetricsAddress } from "./start-gateway.ts";
+import { metricsListener } from "./start-grpc-proxy.ts";
+import { loadServedTls } from "./tls-flags.ts";
+import { pagesOfAll } from "./worker-pages.ts";
+import type { ProductFlags, StartOrder, WorkerQuestion } from "./worker-messages.ts";
+import { shareOf } from "./worker-shares.ts";
+
+const operatorErrors = [EndpointError, ListenError, TlsFileError];
+
+const METRICS: WorkerQuestion = { ask: "metrics" };
+const RELOAD: WorkerQuestion = { ask: "reload" };
+const CLOSE: WorkerQuestion = { ask: "close" };
+
+/** How long a worker may take to tell its metrics: a page is waited for. */
+const METRICS_PATIENCE_MS = 1_000;
+const RELOAD_PATIENCE_MS = 60_000;
+
+/**
+ * Resolves once clients can connect to every worker. Throws `CommandLineError` for what the operator has to change.
+ *
+ * @param logged how the workers log, as the main thread does
+ */
+export async function startWorkers(
+  serve: ProductFlags,
+  log: Logger,
+  logged: Pick<LoggerOptions, "level" | "output">,
+): Promise<RunningProduct> {
+  try {
+    return await start(serve, log, logged);
+  } catch (error) {
+    if (operatorErrors.some((kind) => error instanceof kind)) throw usageError((error as Error).message);
+    if (error instanceof ConversationError && error.line !== "") throw new CommandLineError(error.line);
+    throw error;
+  }
+}
+
+async function start(
+  serve: ProductFlags,
+  log: Logger,
+  logged: Pick<LoggerOptions, "level" | "output">,
+): Promise<RunningProduct> {
+  const { workers } = serve.flags;
+  const further = await furtherListener(serve, log);
+  refuseTakenPort(listenAddressFlag(serve.flags.listenAddr), "--listen-addr");
+  const notices = noticeMemory(workers);
+  const sums = new MetricSums(workers);
+  let pool: WorkerPool<StartOrder, ReadyLine> | null = null;
+  const wholeMetrics = async (): Promise<string> =>
+    await sums.page((await pool?.askAll<MetricValues>(METRICS, METRICS_PATIENCE_MS)) ?? []);
+
+  pool = await WorkerPool.start<StartOrder, ReadyLine>({
+    count: workers,
+    entry: Bun.main,
+    order: (worker, first) => ({
+      ask: "start",
+      serve: shareOf(serve, workers, addressFor(serve, first)),
+      worker,
+      workers,
+      notices,
+      log: logged,
+    }),
+    answer: wholeMetrics,
+    onDeath(worker) {
+      forgetAfterDeath(notices, workers, worker);
+      void sums.onDeath(worker);
+    },
+    log,
+  });
+  const { caller, message, fields } = pool.first;
+  const ownLog = log.child(caller);
+  let port: Port | null = null;
+  if (further.listener !== null) {
+    const pages = pagesOfAll(serve.product, pool, wholeMetrics);
+    try {
+      port = openPagesPort(further.listener, pages, ownLog);
+    } catch (error) {
+      await pool.close(CLOSE);
+      throw error;
+    }
+    ownLog.info("listening for metrics", { address: `${further.scheme}://${port.address}` });
+  }
+  ownLog.info(message, { ...fields, workers });
+  return running(pool, port, new RenewalWatch(further.tls === undefined ? [] : [further.tls], log));
+}
+
+function running(
+  pool: WorkerPool<StartOrder, ReadyLine>,
+  port: Port | null,
+  renewals: RenewalWatch,
+): RunningProduct {
+  return {
+    async reload() {
+      await renewals.reload();
+      await pool.askAll(RELOAD, RELOAD_PATIENCE_MS);
+    },
+    async close() {
+      renewals.close();
+      await pool.close(CLOSE);
+      port?.close(); // Last, so that the pages tell of the end of the others.
+    },
+  };
+}
+
+/** What the main thread serves itself, and the certificate that it keeps. */
+interface FurtherListener {
+  readonly listener: PagesListener | null;
+  readonly scheme: PagesUrl["scheme"];
+  /** Renewed here; undefined where there is none, or where the workers have it from files. */
+  readonly tls: ServedTls | undefined;
+}
+
+/** Reads what `--metrics-addr` says. A certificate of the proxy's own is made, so that the workers find it. */
+async function furtherListener(serve: ProductFlags, log: Logger): Promise<FurtherListener> {
+  const listenAddress = listenAddressFlag(serve.flags.listenAddr);
+  const url = metricsAddressFlag(serve.flags.metricsAddr);
+  const scheme = url?.scheme ?? "http";
+  const own = serve.product === "grpc-proxy" && (serve.flags.autoTls || scheme === "https");
+  const addresses = url === undefined ? [listenAddress] : [listenAddress, url.address];
+  const tls = own ? await loadServedTls(serve.flags, addresses, log.child("tls")) : undefined;
+  const listener = serve.product === "gateway" ? plainListener(serve.flags) : metricsListener(url, tls);
+  if (listener !== null) {
+    // Who DNS names is looked at by each worker, for what it listens on.
+    const endpoints = serve.flags.discoverySrv === "" ? parseEndpoints(serve.flags.endpoints) : [];
+    const { resolver } = nameServices(serve.flags.dnsServer);
+    await checkAddresses({ listenAddress, metrics: listener }, endpoints, "--endpoints", resolver);
+  }
+  return { listener, scheme, tls };
+}
+
+/** That of a gateway, which has no certificate. */
+function plainListener({ metricsAddr }: GatewayFlags): PagesListener | null {
+  const address = plainMetricsAddress(metricsAddr);
+  return address === null ? null : { address, tls: undefined };
+}
+
+/** What a worker listens on: the port is that of the first worker, also where any was asked for. */
+function addressFor(serve: ProductFlags, first: ReadyLine | null): string {
+  if (first === null) return serve.flags.listenAddr;
+  const { hostname } = listenAddressFlag(serve.flags.listenAddr);
+  const port = Number(/\d+$/.exec(first.fields.address)?.[0]);
+  return formatAddress({ hostname, port });
+}

@@ -1,0 +1,44 @@
+/** What the main thread and the workers ask each other. */
+import type { MetricValues } from "../observe/metrics.ts";
+import type { LogLevel } from "../observe/log.ts";
+import type { Page } from "../observe/page.ts";
+import type { GatewayFlags } from "./gateway-flags.ts";
+import type { GrpcProxyFlags } from "./grpc-proxy-flags.ts";
+import type { ReadyLine } from "./lifecycle.ts";
+
+/** A product with its flags. */
+export type ProductFlags =
+  | { readonly product: "gateway"; readonly flags: GatewayFlags }
+  | { readonly product: "grpc-proxy"; readonly flags: GrpcProxyFlags };
+
+/** The first question to a worker, answered by a `ReadyLine` once it listens. */
+export interface StartOrder {
+  readonly ask: "start";
+  readonly serve: ProductFlags;
+  readonly worker: number;
+  readonly workers: number;
+  /** In which the workers' caches tell each other. */
+  readonly notices: SharedArrayBuffer;
+  readonly log: { readonly level: LogLevel; readonly output: "json" | "readable" };
+}
+
+/** What a worker is asked, and what it answers. */
+export interface WorkerAnswers {
+  readonly start: ReadyLine;
+  /** Of this worker alone. */
+  readonly metrics: MetricValues;
+  /** Null: there is none. */
+  readonly page: Page | null;
+  readonly reload: null;
+  readonly close: null;
+}
+
+export type WorkerQuestion =
+  | StartOrder
+  | { readonly ask: "metrics" | "reload" | "close" }
+  | { readonly ask: "page"; readonly path: string };
+
+/** What the main thread is asked: the metrics page of all workers, as text. */
+export interface MainQuestion {
+  readonly ask: "whole metrics";
+}

@@ -1,0 +1,10 @@
+/** What a grpc-proxy has to do with others of its kind in the same process: one of several workers behind one port. */
+import type { CacheNotices } from "./kv/cache-notices.ts";
+import type { WholeMetrics } from "./pages/own-metrics.ts";
+
+export interface WorkerPart {
+  /** What its cache tells those of the others, and hears from them. */
+  readonly notices: CacheNotices;
+  /** Makes `/proxy/metrics` of all workers. */
+  readonly wholeMetrics: WholeMetrics;
+}

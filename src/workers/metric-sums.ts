@@ -1,0 +1,78 @@
+/**
+ * The metrics of a process: what its workers tell, put together, with what is known of the workers themselves.
+ *
+ * Counters never go down: what a worker had counted when it was last asked goes on counting after it has died, and while it does
+ * not answer. Of everything else only what is told now is part.
+ */
+import { Metrics, type MetricValues, pageTogether, valuesTogether } from "../observe/metrics.ts";
+
+/** Names of the gauges that tell how many clients a worker has. */
+const CLIENT_CONNECTIONS = ["etcdproxy_client_connections", "etcdproxy_gateway_client_connections"];
+
+export class MetricSums {
+  readonly #own = new Metrics();
+  /** What each worker counted when it was last asked; null: nothing is known. */
+  readonly #counted: (MetricValues | null)[];
+  /** What those counted that have died. */
+  #gone: MetricValues = [];
+  #deaths = 0;
+  #told: readonly (MetricValues | null)[] = [];
+
+  constructor(workers: number) {
+    this.#counted = Array.from({ length: workers }, () => null);
+    this.#addOwn();
+  }
+
+  /** The page; `told` is what each worker tells now, null where it does not answer. */
+  async page(told: readonly (MetricValues | null)[]): Promise<string> {
+    this.#told = told;
+    const parts = told.map((values, worker) => {
+      if (values === null) return this.#counted[worker] ?? [];
+      this.#counted[worker] = values.filter(isCounter);
+      return values;
+    });
+    return await pageTogether([...parts, this.#gone, await this.#own.values()]);
+  }
+
+  /** A worker has died; its successor counts from 0. */
+  async onDeath(worker: number): Promise<void> {
+    this.#deaths++;
+    const counted = this.#counted[worker] ?? [];
+    this.#counted[worker] = null;
+    this.#gone = await valuesTogether([this.#gone, counted]);
+  }
+
+  #addOwn(): void {
+    const each = (read: (values: MetricValues | null) => number) => () =>
+      this.#told.map((values, worker) => ({ labels: { worker: String(worker) }, value: read(values) }));
+    this.#own.gauges(
+      "etcdproxy_worker_up",
+      "1 for each worker that answers; what others tell is not part of this page.",
+      ["worker"],
+      each((values) => Number(values !== null)),
+    );
+    this.#own.gauges(
+      "etcdproxy_worker_client_connections",
+      "Connections that clients have open, by the worker that serves them.",
+      ["worker"],
+      each((values) => (values === null ? 0 : clientConnections(values))),
+    );
+    this.#own.counter(
+      "etcdproxy_worker_deaths_total",
+      "Workers that died; each is replaced.",
+      () => this.#deaths,
+    );
+  }
+}
+
+function isCounter({ type }: MetricValues[number]): boolean {
+  // What prom-client declares as a number is the word of the page.
+  return String(type) === "counter";
+}
+
+function clientConnections(values: MetricValues): number {
+  return values
+    .filter(({ name }) => CLIENT_CONNECTIONS.includes(name))
+    .flatMap((metric) => metric.values)
+    .reduce((sum, { value }) => sum + value, 0);
+}
