@@ -1,5 +1,5 @@
-import { afterEach, describe, expect, test } from "bun:test";
-import { listen, ListenError, type Listener } from "../../src/net/listen.ts";
+import { afterEach, describe, expect, onTestFinished, test } from "bun:test";
+import { listen, ListenError, type Listener, refuseTakenPort } from "../../src/net/listen.ts";
 import { until } from "./until.ts";
 
 const listeners: Listener[] = [];
@@ -163,5 +163,42 @@ describe("listening fails with a line that names --listen-addr and says what to 
 
   test("the name does not resolve", () => {
     expect(failureOf("no-such-host.invalid").message).toContain("no-such-host.invalid does not resolve");
+  });
+});
+
+describe("a port that is shared", () => {
+  const handlers = { open() {}, data() {} };
+  const share = (port: number): Listener => {
+    const listener = listen({
+      address: { hostname: "127.0.0.1", port },
+      connectionsMax: 1,
+      handlers,
+      reusePort: true,
+    });
+    onTestFinished(() => listener.stop());
+    return listener;
+  };
+
+  test("takes several who share it, and nobody else", () => {
+    const { port } = share(0).address;
+    expect(share(port).address.port).toBe(port);
+    const address = { hostname: "127.0.0.1", port };
+    expect(() => listen({ address, connectionsMax: 1, handlers })).toThrow("another process listens there");
+  });
+
+  test("is found to be taken by who looks first", () => {
+    const { address } = share(0);
+    expect(() => refuseTakenPort(address, "--listen-addr")).toThrow(
+      `--listen-addr 127.0.0.1:${address.port}: another process listens there already`,
+    );
+    refuseTakenPort({ ...address, port: 0 }, "--listen-addr");
+  });
+
+  test("is free again once somebody has looked", () => {
+    const taken = share(0);
+    const { port } = taken.address;
+    taken.stop();
+    refuseTakenPort({ hostname: "127.0.0.1", port }, "--listen-addr");
+    expect(share(port).address.port).toBe(port);
   });
 });

@@ -18,6 +18,12 @@ describe("a JSON log line", () => {
     ]);
   });
 
+  test("tells which worker wrote it, where there are several", () => {
+    const { log, lines } = collect({ worker: 2 });
+    log.child("grpc-proxy").info("connected", { endpoint: "a:1" });
+    expect(lines[0]).toEndWith('"caller":"grpc-proxy","msg":"connected","worker":2,"endpoint":"a:1"}\n');
+  });
+
   test("keeps the fields in their order and their types", () => {
     const { log, lines } = collect();
     log.warn("w", {

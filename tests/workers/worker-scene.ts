@@ -19,17 +19,54 @@ export function clientsOf(families: ReadonlyMap<string, Family>, workers: number
   );
 }
 
-export class WorkerScene implements AsyncDisposable {
-  readonly proxy: EtcdproxyProcess;
+/** Clients of a proxy that runs. */
+export class WorkerClients implements Disposable {
+  readonly address: string;
   /** Of the further listener. */
   readonly metricsUrl: string;
   readonly workers: number;
   readonly #clients: ReadClient[] = [];
 
-  private constructor(proxy: EtcdproxyProcess, metricsUrl: string, workers: number) {
-    this.proxy = proxy;
+  constructor(address: string, metricsUrl: string, workers: number) {
+    this.address = address;
     this.metricsUrl = metricsUrl;
     this.workers = workers;
+  }
+
+  metrics(): Promise<Map<string, Family>> {
+    return metricsAt(this.metricsUrl);
+  }
+
+  /** A client of each worker, by its number. Nobody else may connect or go meanwhile. @param metadata sent with each call */
+  async clientOfEach(metadata: Readonly<Record<string, string>> = {}): Promise<ReadClient[]> {
+    const found = new Map<number, ReadClient>();
+    let before = clientsOf(await this.metrics(), this.workers);
+    for (let tried = 0; found.size < this.workers; tried++) {
+      if (tried === CONNECTIONS_MAX) throw new Error(`no client of each worker: ${JSON.stringify(before)}`);
+      const client = new ReadClient(this.address, metadata);
+      this.#clients.push(client);
+      // Whatever the answer is, the client is connected by then.
+      await client.get("connected").catch(() => {});
+      const now = clientsOf(await this.metrics(), this.workers);
+      const worker = now.findIndex((clients, index) => clients > before[index]!);
+      before = now;
+      if (!found.has(worker)) found.set(worker, client);
+    }
+    return Array.from({ length: this.workers }, (_, worker) => found.get(worker)!);
+  }
+
+  [Symbol.dispose](): void {
+    for (const client of this.#clients) client[Symbol.dispose]();
+  }
+}
+
+/** The compiled executable with its clients. */
+export class WorkerScene extends WorkerClients implements AsyncDisposable {
+  readonly proxy: EtcdproxyProcess;
+
+  private constructor(proxy: EtcdproxyProcess, metricsUrl: string, workers: number) {
+    super(proxy.address, metricsUrl, workers);
+    this.proxy = proxy;
   }
 
   static async start(
@@ -46,30 +83,8 @@ export class WorkerScene implements AsyncDisposable {
     return new WorkerScene(proxy, String(address), workers);
   }
 
-  metrics(): Promise<Map<string, Family>> {
-    return metricsAt(this.metricsUrl);
-  }
-
-  /** A client of each worker, by its number. Nobody else may connect or go meanwhile. @param metadata sent with each call */
-  async clientOfEach(metadata: Readonly<Record<string, string>> = {}): Promise<ReadClient[]> {
-    const found = new Map<number, ReadClient>();
-    let before = clientsOf(await this.metrics(), this.workers);
-    for (let tried = 0; found.size < this.workers; tried++) {
-      if (tried === CONNECTIONS_MAX) throw new Error(`no client of each worker: ${JSON.stringify(before)}`);
-      const client = new ReadClient(this.proxy.address, metadata);
-      this.#clients.push(client);
-      // Whatever the answer is, the client is connected by then.
-      await client.get("connected").catch(() => {});
-      const now = clientsOf(await this.metrics(), this.workers);
-      const worker = now.findIndex((clients, index) => clients > before[index]!);
-      before = now;
-      if (!found.has(worker)) found.set(worker, client);
-    }
-    return Array.from({ length: this.workers }, (_, worker) => found.get(worker)!);
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const client of this.#clients) client[Symbol.dispose]();
+    this[Symbol.dispose]();
     await this.proxy[Symbol.asyncDispose]();
   }
 }

@@ -1,0 +1,101 @@
+import { beforeEach, expect, test } from "bun:test";
+import { Metrics, type MetricValues } from "../../src/observe/metrics.ts";
+import { MetricSums } from "../../src/workers/metric-sums.ts";
+import { readExposition, valueOf } from "../harness/exposition.ts";
+
+/** What one worker counts. */
+class WorkerMetrics {
+  calls = 0;
+  clients = 0;
+  readonly #metrics = new Metrics();
+
+  constructor() {
+    this.#metrics.counters("test_calls_total", "Calls.", ["kind"], () => [
+      { labels: { kind: "read" }, value: this.calls },
+    ]);
+    this.#metrics.gauges("etcdproxy_client_connections", "Clients.", ["listener", "protocol"], () => [
+      { labels: { listener: "clients", protocol: "http1" }, value: this.clients },
+      { labels: { listener: "clients", protocol: "http2" }, value: 1 },
+    ]);
+    this.#metrics.gauge("test_ends_seconds", "The first end.", () => 100 - this.clients, "min");
+    this.#metrics.counter("test_cpu_seconds_total", "Of the process.", () => 7 + this.calls, "max");
+    this.#metrics.untyped("test_keys_total", "Up and down.", () => this.clients);
+  }
+
+  values(): Promise<MetricValues> {
+    return this.#metrics.values();
+  }
+}
+
+let sums: MetricSums;
+let workers: WorkerMetrics[];
+
+beforeEach(() => {
+  sums = new MetricSums(2);
+  workers = [new WorkerMetrics(), new WorkerMetrics()];
+});
+
+/** The page, with what is told by those workers that are not `silent`, read. */
+async function page(...silent: number[]) {
+  const told = await Promise.all(
+    workers.map(async (worker, index) =>
+      silent.includes(index) ? null : structuredClone(await worker.values()),
+    ),
+  );
+  const families = readExposition(await sums.page(told));
+  return (series: string): number | undefined =>
+    families.has(series.replace(/\{.*/, "")) ? valueOf(families, series) : undefined;
+}
+
+const CALLS = 'test_calls_total{kind="read"}';
+const CLIENTS = 'etcdproxy_client_connections{listener="clients",protocol="http1"}';
+
+test("each metric is put together as it was declared", async () => {
+  Object.assign(workers[0]!, { calls: 3, clients: 10 });
+  Object.assign(workers[1]!, { calls: 4, clients: 20 });
+  const value = await page();
+  expect(value(CALLS)).toBe(7);
+  expect(value(CLIENTS)).toBe(30);
+  expect(value("test_keys_total")).toBe(30);
+  expect(value("test_ends_seconds")).toBe(80);
+  expect(value("test_cpu_seconds_total")).toBe(11);
+});
+
+test("the page tells which workers answer, and how many clients each has", async () => {
+  Object.assign(workers[0]!, { clients: 10 });
+  const value = await page(1);
+  expect(value('etcdproxy_worker_up{worker="0"}')).toBe(1);
+  expect(value('etcdproxy_worker_up{worker="1"}')).toBe(0);
+  expect(value('etcdproxy_worker_client_connections{worker="0"}')).toBe(11);
+  expect(value('etcdproxy_worker_client_connections{worker="1"}')).toBe(0);
+});
+
+test("what a worker counted goes on counting while it does not answer; what it holds does not", async () => {
+  Object.assign(workers[0]!, { calls: 3, clients: 10 });
+  Object.assign(workers[1]!, { calls: 4, clients: 20 });
+  await page();
+  workers[0]!.calls = 5;
+  const value = await page(1);
+  expect(value(CALLS)).toBe(9);
+  expect(value(CLIENTS)).toBe(10);
+});
+
+test("counters never go down when workers die, however often", async () => {
+  for (let life = 1; life <= 3; life++) {
+    workers[1]!.calls = 4;
+    expect((await page())(CALLS)).toBe(4 * life);
+    workers[1] = new WorkerMetrics();
+    await sums.onDeath(1);
+    const value = await page();
+    expect(value(CALLS)).toBe(4 * life);
+    expect(value("test_cpu_seconds_total")).toBe(11);
+    expect(value("etcdproxy_worker_deaths_total")).toBe(life);
+  }
+});
+
+test("nothing is told of a worker that was never asked before it died", async () => {
+  workers[1]!.calls = 4;
+  await sums.onDeath(1);
+  workers[1] = new WorkerMetrics();
+  expect((await page())(CALLS)).toBe(0);
+});
