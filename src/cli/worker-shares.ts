@@ -5,19 +5,19 @@
  * is divided in the same way.
  */
 import { connectionsWithinFileLimit } from "../net/file-limit.ts";
+import { PAGES_CONNECTIONS_MAX } from "../observe/pages-server.ts";
 import type { ProductFlags } from "./worker-messages.ts";
 
-/** Sockets of a client's connection, its own and one to a member, and files for those who read pages. */
-const FILES = {
-  gateway: { perConnection: 2, elsewhere: 0 },
-  "grpc-proxy": { perConnection: 1, elsewhere: 64 },
-};
+/** Sockets of a client: its own, and the gateway's one to a member. */
+const FILES_PER_CONNECTION = { gateway: 2, "grpc-proxy": 1 };
 
 /** The flags of one of `workers` workers, which listen on `listenAddr` and have no further listener. */
 export function shareOf(serve: ProductFlags, workers: number, listenAddr: string): ProductFlags {
-  const { perConnection, elsewhere } = FILES[serve.product];
   const asked = serve.flags.maxConnections === 0 ? Number.POSITIVE_INFINITY : serve.flags.maxConnections;
-  const connectionsMax = Math.min(asked, connectionsWithinFileLimit(perConnection, elsewhere));
+  const connectionsMax = Math.min(
+    asked,
+    connectionsWithinFileLimit(FILES_PER_CONNECTION[serve.product], PAGES_CONNECTIONS_MAX),
+  );
   const shared = {
     listenAddr,
     metricsAddr: "",

@@ -42,20 +42,18 @@ export class Conversation {
 
   /** Rejects with a ConversationError. Whoever asks knows of what type the answer is. */
   ask<Answer>(question: unknown): Promise<Answer> {
-    if (this.#ended !== "") return Promise.reject(new ConversationError(this.#ended));
-    const id = ++this.#ids;
-    const asked = Promise.withResolvers<unknown>();
-    this.#asked.set(id, asked);
-    this.#options.post({ kind: "question", id, question });
-    return asked.promise as Promise<Answer>;
+    return this.#begin(question).promise as Promise<Answer>;
   }
 
   /** As `ask`, but rejects when there is no answer after so long. */
   async askWithin<Answer>(question: unknown, patienceMs: number): Promise<Answer> {
-    const late = Promise.withResolvers<never>();
-    const timer = setTimeout(() => late.reject(new ConversationError("no answer in time")), patienceMs);
+    const { id, promise } = this.#begin(question);
+    const timer = setTimeout(() => {
+      this.#asked.get(id)?.reject(new ConversationError("no answer in time"));
+      this.#asked.delete(id);
+    }, patienceMs);
     try {
-      return await Promise.race([this.ask<Answer>(question), late.promise]);
+      return (await promise) as Answer;
     } finally {
       clearTimeout(timer);
     }
@@ -81,13 +79,25 @@ export class Conversation {
     for (const each of asked) each.reject(new ConversationError(why));
   }
 
+  #begin(question: unknown): { readonly id: number; readonly promise: Promise<unknown> } {
+    const id = ++this.#ids;
+    const asked = Promise.withResolvers<unknown>();
+    if (this.#ended === "") {
+      this.#asked.set(id, asked);
+      this.#options.post({ kind: "question", id, question });
+    } else asked.reject(new ConversationError(this.#ended));
+    return { id, promise: asked.promise };
+  }
+
   async #answer(id: number, question: unknown): Promise<void> {
     const { post, answer } = this.#options;
     try {
       post({ kind: "answer", id, answer: await answer(question) });
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      const line = error instanceof Error && "line" in error ? String(error.line) : "";
+      // Every error has a number of that name: where it was made.
+      const told = error instanceof Error && "line" in error ? error.line : "";
+      const line = typeof told === "string" ? told : "";
       post({ kind: "refusal", id, message, line });
     }
   }

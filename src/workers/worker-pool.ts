@@ -83,6 +83,8 @@ class PooledWorker<Order, Started> {
   #conversation = new Conversation({ post() {}, answer: nothing });
   #first: Started | null = null;
   #kept = false;
+  /** It died before it was to be kept. */
+  #diedEarly = false;
   #closing = false;
   #startedAtMs = 0;
 
@@ -117,6 +119,7 @@ class PooledWorker<Order, Started> {
   keepAlive(first: Started): void {
     this.#first = first;
     this.#kept = true;
+    if (this.#diedEarly) this.#replace("");
   }
 
   ask<Answer>(question: unknown, patienceMs: number): Promise<Answer> {
@@ -138,7 +141,12 @@ class PooledWorker<Order, Started> {
 
   #died(conversation: Conversation, failure: string): void {
     conversation.end("the worker has died");
-    if (this.#closing || !this.#kept) return;
+    if (this.#closing) return;
+    if (this.#kept) this.#replace(failure);
+    else this.#diedEarly = true;
+  }
+
+  #replace(failure: string): void {
     this.#options.log.error("a worker has died, and another one takes its place", {
       worker: this.#index,
       ...(failure === "" ? {} : { error: failure }),

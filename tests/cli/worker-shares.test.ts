@@ -30,7 +30,7 @@ test("a cache that is turned off is turned off at each", () => {
 });
 
 test("the limit of open files is divided as well", () => {
-  const all = connectionsWithinFileLimit(2);
+  const all = connectionsWithinFileLimit(2, 64);
   const { flags } = shareOf(flagsOf("gateway", "--max-connections=0"), 2, ADDRESS);
   expect(flags.maxConnections).toBe(Number.isFinite(all) ? Math.ceil(all / 2) : 0);
 });

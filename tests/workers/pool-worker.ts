@@ -5,13 +5,15 @@ import { conversationWithMain } from "../../src/workers/worker-side.ts";
 export interface TestOrder {
   readonly worker: number;
   readonly first: string | null;
-  /** It refuses, or dies, instead of starting. */
-  readonly fail?: "refuse" | "die" | undefined;
+  /** It refuses or dies instead of starting, dies right behind it, or takes its time. */
+  readonly fail?: "refuse" | "die" | "die afterwards" | "be slow" | undefined;
 }
 
 export type TestQuestion =
   | { readonly ask: "start"; readonly order: TestOrder }
   | { readonly ask: "name" | "hang" | "throw" | "exit" | "close" | "ask back" };
+
+const SLOW_MS = 300;
 
 class OperatorError extends Error {
   readonly line = "etcdproxy: what the operator is to do";
@@ -26,6 +28,8 @@ if (!Bun.isMainThread) {
         const { worker, first, fail } = question.order;
         if (fail === "refuse") throw new OperatorError("refused");
         if (fail === "die") process.exit(3);
+        if (fail === "die afterwards") setTimeout(() => process.exit(3), 0);
+        if (fail === "be slow") await Bun.sleep(SLOW_MS);
         name = `worker ${worker}, after ${first}`;
         return name;
       }

@@ -237,7 +237,10 @@ describe("certificates", () => {
 
 describe("a gateway", () => {
   test("of two workers passes on what clients say, and ends with exit status 0", async () => {
-    await using gateway = await startGateway(cluster.endpoints, ["--workers=2"]);
+    await using gateway = await startGateway(cluster.endpoints, [
+      "--workers=2",
+      "--metrics-addr=http://127.0.0.1:0",
+    ]);
     expect(await gateway.logged("ready to proxy client requests")).toMatchObject({
       workers: 2,
       endpoints: cluster.endpoints,
@@ -247,6 +250,11 @@ describe("a gateway", () => {
       await client.grpc.unary(KV.method.put, { key: bytes(`gateway/${index}`), value: bytes("passed") });
       expect(await client.get(`gateway/${index}`)).toBe("passed");
     }
+    const metricsUrl = String((await gateway.logged("listening for metrics"))["address"]);
+    const families = await metricsAt(metricsUrl);
+    expect(valueOf(families, "etcdproxy_gateway_client_connections_total")).toBe(clients.length);
+    expect(clientsOf(families, 2).reduce((sum, each) => sum + each, 0)).toBe(clients.length);
+    expect((await curl("HTTP/1.1", `${metricsUrl}/health`)).status).toBe(200);
     expect(await gateway.stop()).toBe(0);
     for (const client of clients) client[Symbol.dispose]();
   });

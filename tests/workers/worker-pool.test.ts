@@ -99,6 +99,14 @@ test.each(["throw", "exit"] as const)(
   },
 );
 
+test("a worker that dies while others still start is replaced as well", async () => {
+  const pool = await startPool(2, (worker, life) =>
+    life > 1 ? undefined : worker === 0 ? "die afterwards" : "be slow",
+  );
+  await waitFor("its successor", async () => (await names(pool))[0] === `worker 0, after ${FIRST}`);
+  expect(deaths).toEqual([0]);
+});
+
 test("the first worker is replaced, too", async () => {
   const pool = await startPool(2);
   await pool.ask(0, ask("exit"), PATIENCE_MS).catch(() => {});
