@@ -20,6 +20,8 @@ async function tcpProxies(stage: Stage, target: string): Promise<Contender[]> {
     { name: "direct", address: target },
     await stage.contender("etcd", stage.etcdGateway(target)),
     await stage.contender("ours", stage.ourGateway(target)),
+    // On machines of two cores and more the others use more than one, too.
+    await stage.contender("ours ×2", stage.ourGateway(target, ["--workers=2"])),
     ...(haproxy === undefined ? [] : [await stage.contender("haproxy", haproxy)]),
     ...(nginx === undefined ? [] : [await stage.contender("nginx", nginx)]),
     await stage.contender("floor", stage.pipeFloor(target)),

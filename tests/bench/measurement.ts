@@ -10,8 +10,9 @@ import type { Part } from "./options.ts";
 
 export type Operation = "request" | "connection" | "handshake" | "GB" | "event" | "watch" | "heartbeat";
 
-/** Who is measured: nothing in between, etcd's own proxy, this project's, and what they are held against. */
-export type ContenderName = "direct" | "etcd" | "ours" | "haproxy" | "nginx" | "floor" | "cached floor";
+/** Who is measured: nothing in between, etcd's own proxy, this project's, also with two workers, and what they are held against. */
+export type ContenderName =
+  "direct" | "etcd" | "ours" | "ours ×2" | "haproxy" | "nginx" | "floor" | "cached floor";
 
 /** The proxies of others: the best of them is what ours has to keep up with. */
 export const RIVALS: readonly ContenderName[] = ["etcd", "haproxy", "nginx"];

@@ -110,8 +110,8 @@ export class Stage implements AsyncDisposable {
     return startGrpcProxy([this.#etcdUrl], [...this.#memberFlags, ...flags]);
   }
 
-  ourGateway(target: string): Promise<Program> {
-    return startGateway([target]);
+  ourGateway(target: string, flags: readonly string[] = []): Promise<Program> {
+    return startGateway([target], flags);
   }
 
   /** HAProxy as a TCP proxy, with its defaults. Undefined when it is not installed. */
