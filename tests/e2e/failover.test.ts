@@ -3,15 +3,14 @@
  * and retries"), seen from outside.
  */
 import { describe, expect, test } from "bun:test";
-import { Cluster } from "../../src/gen/etcdserverpb/cluster_pb.ts";
 import { KV } from "../../src/gen/etcdserverpb/kv_pb.ts";
-import { Maintenance } from "../../src/gen/etcdserverpb/maintenance_pb.ts";
 import type { EtcdMember } from "../harness/etcd-member.ts";
 import { type EtcdproxyProcess, startGateway, startGrpcProxy } from "../harness/etcdproxy-process.ts";
 import { freePorts } from "../harness/free-ports.ts";
 import { GrpcClient, statusOf } from "../harness/grpc-client.ts";
 import { waitFor } from "../harness/wait-for.ts";
 import { openBlackHole } from "../net/black-hole.ts";
+import { moveLeaderTo } from "./leader.ts";
 import { beyondUnavailable, Load } from "./load.ts";
 import { bytes } from "./methods/side.ts";
 import { connectionsTo } from "./sockets.ts";
@@ -40,16 +39,6 @@ async function healed(): Promise<void> {
   await targets.cluster.waitHealthy();
 }
 
-async function moveLeaderTo(member: EtcdMember): Promise<void> {
-  const leader = await targets.cluster.leader();
-  if (leader === member) return;
-  using client = new GrpcClient(leader.endpoint);
-  const { members } = await client.unary(Cluster.method.memberList, {});
-  const { ID } = members.find(({ name }) => name === member.name)!;
-  await client.unary(Maintenance.method.moveLeader, { targetID: ID });
-  await waitFor("the new leader", async () => (await targets.cluster.leader()) === member);
-}
-
 function aMemberBesides(member: EtcdMember): EtcdMember {
   return targets.cluster.members.find((other) => other !== member)!;
 }
@@ -62,7 +51,7 @@ describe("a member is killed under load", () => {
       const entry = await proxy.logged("connected to a member");
       const used = targets.cluster.members.find(({ endpoint }) => endpoint === entry["endpoint"])!;
       const other = aMemberBesides(used);
-      await moveLeaderTo(other);
+      await moveLeaderTo(targets.cluster, other);
       await using load = new Load(proxy.address, "follower-killed", CLIENTS);
       await load.progress(CALLS);
       await used.kill();
@@ -83,7 +72,7 @@ describe("a member is killed under load", () => {
     async () => {
       await using proxy = await startGrpcProxy(targets.cluster.endpoints);
       const used = await waitFor("the proxy's member", () => memberUsedBy(proxy));
-      await moveLeaderTo(used);
+      await moveLeaderTo(targets.cluster, used);
       await using load = new Load(proxy.address, "leader-killed", CLIENTS);
       await load.progress(CALLS);
       await used.kill();
@@ -106,7 +95,7 @@ describe("a member is killed under load", () => {
       await client.unary(KV.method.range, { key: bytes("connect") });
       const used = await waitFor("the gateway's member", () => memberBehind(gateway));
       // Before the load: a leader that hands over drops what is proposed to it just then.
-      await moveLeaderTo(aMemberBesides(used));
+      await moveLeaderTo(targets.cluster, aMemberBesides(used));
       await using load = new Load(gateway.address, "gateway-killed", CLIENTS);
       await load.progress(CALLS);
       await used.kill();
@@ -198,7 +187,7 @@ describe("endpoints that do not serve", () => {
 
   test("grpcProxy: a stopped member, which accepts but does not answer, is passed over at the start", async () => {
     const [stopped, ...others] = targets.cluster.members;
-    await moveLeaderTo(others[0]!);
+    await moveLeaderTo(targets.cluster, others[0]!);
     stopped!.stop();
     try {
       // The first endpoint is a matter of chance: go on until it was the stopped one.
