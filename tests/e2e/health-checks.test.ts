@@ -167,3 +167,19 @@ test.each(["round-robin", "weighted"])(
     });
   },
 );
+
+test("grpcProxy: a learner is left as soon as a voting member can be reached", async () => {
+  await using own = await startEtcdCluster({ members: 1 });
+  const learner = await own.addMember("learner");
+  using voter = new TcpRelay(own.member(0).endpoint);
+  voter.refuse();
+  await using proxy = await startGrpcProxy([learner.endpoint, voter.endpoint]);
+  await waitFor("the learner", () => proxy.endpointInUse === learner.endpoint);
+  voter.pass();
+  await waitFor("the voting member", () => proxy.endpointInUse === voter.endpoint);
+  expect(proxy.log.find(({ reason }) => reason === "is a learner")).toMatchObject({
+    endpoint: learner.endpoint,
+  });
+  using client = new GrpcClient(proxy.address);
+  await client.unary(KV.method.put, { key: bytes("learner"), value: bytes("value") });
+});
