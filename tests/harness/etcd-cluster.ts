@@ -9,7 +9,7 @@ import { EtcdMember, type EtcdTls } from "./etcd-member.ts";
 import { etcdBinary, etcdVersion, isSince } from "./etcd-version.ts";
 import { PeerNetwork } from "./peer-network.ts";
 import { TemporaryFolder } from "./temporary-folder.ts";
-import { waitFor } from "./wait-for.ts";
+import { waitFor, withDeadline } from "./wait-for.ts";
 
 const START_TRIES_MAX = 5;
 
@@ -73,6 +73,7 @@ export class EtcdCluster implements AsyncDisposable {
         isLearner: as === "learner",
       }),
     )) as { members: { name?: string; peerURLs: string[] }[] };
+    await this.#allKnow(plan.peerUrl);
     const initialCluster = members
       .map(({ name, peerURLs }) => `${name ?? plan.name}=${peerURLs[0]}`)
       .join(",");
@@ -104,6 +105,14 @@ export class EtcdCluster implements AsyncDisposable {
       return true;
     });
     await member.waitHealthy();
+  }
+
+  /** Waits until every member that runs knows a member by this URL: the new one asks any, and ends when that does not. */
+  async #allKnow(peerUrl: string): Promise<void> {
+    await waitFor("all members to know the new one", async () => {
+      const lists = await Promise.all(this.#members.filter(({ running }) => running).map(listedBy));
+      return lists.every((listed) => listed.some(({ peerURLs }) => peerURLs[0] === peerUrl));
+    });
   }
 
   /** One that runs, and is not `except`. */
@@ -152,6 +161,41 @@ export class EtcdCluster implements AsyncDisposable {
     );
   }
 
+  /** Lets `member` lead. */
+  async lead(member: EtcdMember): Promise<void> {
+    const { memberId } = await member.status();
+    await waitFor(`${member.name} to lead`, async () => {
+      const leader = await this.leader();
+      if (leader === member) return true;
+      await leader.call("/v3/maintenance/transfer-leadership", { targetID: memberId });
+      return (await this.leader()) === member;
+    });
+  }
+
+  /**
+   * Takes a running member out of the cluster for good, and adds one without data that has its name and its addresses;
+   * does not wait until that is healthy.
+   */
+  async replaceMember(member: EtcdMember): Promise<void> {
+    const { memberId } = await member.status();
+    // What a leader that goes has not passed on is never answered, done or not: each try looks first.
+    const listed = (): Promise<readonly ListedMember[]> => listedBy(this.#anybody(member));
+    const peerURLs = (await listed()).find(({ ID }) => ID === memberId)!.peerURLs;
+    await waitFor(`the cluster to let ${member.name} go`, async () => {
+      if (!(await listed()).some(({ ID }) => ID === memberId)) return true;
+      await this.#anybody(member).call("/v3/cluster/member/remove", { ID: memberId });
+      return true;
+    });
+    await withDeadline(member.exited, () => `${member.name} to end`);
+    await waitFor(`the cluster to take another ${member.name}`, async () => {
+      if ((await listed()).some((other) => other.peerURLs[0] === peerURLs[0])) return true;
+      await this.#anybody(member).call("/v3/cluster/member/add", { peerURLs });
+      return true;
+    });
+    await this.#allKnow(peerURLs[0]!);
+    member.startAnew();
+  }
+
   /** Cuts a running member off from the others, not from its clients. For clusters with `relayedPeers`. */
   async isolate(member: EtcdMember): Promise<void> {
     const { memberId } = await member.status();
@@ -182,6 +226,18 @@ export class EtcdCluster implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }
+}
+
+/** A member as the member list tells of it. */
+interface ListedMember {
+  readonly ID: string;
+  readonly peerURLs: readonly string[];
+}
+
+/** The member list, as one member tells it. */
+async function listedBy(member: EtcdMember): Promise<readonly ListedMember[]> {
+  const answer = await member.call("/v3/cluster/member/list", {});
+  return (answer as { readonly members: readonly ListedMember[] }).members;
 }
 
 /** A member that the cluster knows of, and that has not been started. */

@@ -4,7 +4,7 @@
  * Stands between a test that breaks members and the process: killed, stopped (it keeps its sockets but
  * answers nothing), continued, and started again on the same ports with the same data.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import type { IssuedCertificate } from "./certificates.ts";
 import { spawnLogged, type LoggedChild } from "./child-process.ts";
 import { waitFor } from "./wait-for.ts";
@@ -55,7 +55,7 @@ export class EtcdMember {
   readonly endpoint: string;
   readonly logFile: string;
   readonly dataFolder: string;
-  readonly #command: readonly string[];
+  #command: readonly string[];
   readonly #tls: EtcdTls | undefined;
   #process: LoggedChild;
 
@@ -122,6 +122,20 @@ export class EtcdMember {
   restart(): void {
     if (this.running) throw new Error(`${this.name} is still running: kill it before a restart`);
     this.#process = spawnLogged(this.#command, this.logFile);
+  }
+
+  /** Resolves once the process is gone. */
+  get exited(): Promise<unknown> {
+    return this.#process.exited;
+  }
+
+  /** Starts a member without data, on the same ports, that joins a cluster in which it has been announced. */
+  startAnew(): void {
+    if (this.running) throw new Error(`${this.name} is still running: its data are in use`);
+    rmSync(this.dataFolder, { recursive: true, force: true });
+    const state = "--initial-cluster-state=";
+    this.#command = this.#command.map((word) => (word.startsWith(state) ? `${state}existing` : word));
+    this.restart();
   }
 
   /** Waits until the member answers linearizable reads. @throws Error with its log when it exits instead. */

@@ -1,16 +1,27 @@
 /**
- * A TCP relay on loopback between two processes, which a test can cut, stall, or close to newcomers.
+ * A TCP relay on loopback between two processes, which a test can cut, stall, slow down, or close to newcomers.
  *
  * It stands where a network stands: one side connects to `endpoint` and is carried to `target`. Cut connections
  * are reset at both ends; stalled ones stay open and carry nothing until they pass again, and then nothing is
- * missing.
+ * missing; on slow ones all arrives, late and in order.
  */
 import type { Socket, TCPSocketListener } from "bun";
+import { freePorts } from "./free-ports.ts";
+
+/** How often a relay looks whether its target listens again. */
+const FOLLOW_MS = 10;
 
 /** What happens to bytes and to new connections: refused ones are accepted and reset at once. */
 type Mode = "passing" | "stalled" | "refusing";
 
 export interface TcpRelayOptions {
+  /** The address to listen on, in place of 127.0.0.1. */
+  readonly hostname?: string;
+  /**
+   * Listens only as long as the target does, on a port that nobody else is given meanwhile: who dials a member that is
+   * gone is refused, as without a relay, not taken and reset.
+   */
+  readonly listensAsTarget?: boolean;
   /** Whether a new connection that begins with `words` (its first bytes, as Latin-1) may go on. */
   readonly admits?: (words: string) => boolean;
   /** Makes who is told of the bytes of a new connection. */
@@ -81,6 +92,8 @@ class RelayedConnection {
   words = "";
   stalled = false;
   over = false;
+  /** What is on its way, oldest first, when all takes its time. */
+  #late: (() => void)[] = [];
 
   constructor(tap: RelayTap | undefined) {
     this.tap = tap;
@@ -88,6 +101,17 @@ class RelayedConnection {
 
   opposite(end: End): End {
     return end === this.client ? this.target : this.client;
+  }
+
+  /** Does `deliver` after `delayMs`, and never before what came earlier. */
+  later(delayMs: number, deliver: () => void): void {
+    if (delayMs === 0 && this.#late.length === 0) return deliver();
+    this.#late.push(deliver);
+    setTimeout(() => {
+      if (this.#late[0] !== deliver) return;
+      this.#late.shift();
+      deliver();
+    }, delayMs);
   }
 
   stall(): void {
@@ -98,6 +122,7 @@ class RelayedConnection {
 
   pass(): void {
     this.stalled = false;
+    for (const deliver of this.#late.splice(0)) deliver();
     this.client.flush();
     this.target.flush();
   }
@@ -114,20 +139,36 @@ export class TcpRelay implements Disposable {
   target: string;
   /** Connections ever accepted, refused ones too. */
   accepted = 0;
-  readonly #listener: TCPSocketListener<End>;
+  /** Bytes that have come from either side. */
+  carriedBytes = 0;
+  #listener: TCPSocketListener<End> | null;
+  readonly #port: number;
+  readonly #listensAsTarget: boolean;
+  #looking = false;
+  #lookAgain = false;
+  #disposed = false;
   readonly #connections = new Set<RelayedConnection>();
   readonly #admits: (words: string) => boolean;
   readonly #tap: (() => RelayTap) | undefined;
+  readonly #hostname: string;
   #mode: Mode = "passing";
+  #delayMs = 0;
 
   /** @param target `host:port` of where connections are carried to; it need not listen yet. */
   constructor(target: string, options: TcpRelayOptions = {}) {
     this.target = target;
     this.#admits = options.admits ?? (() => true);
     this.#tap = options.tap;
-    this.#listener = Bun.listen<End>({
-      hostname: "127.0.0.1",
-      port: 0,
+    this.#hostname = options.hostname ?? "127.0.0.1";
+    this.#listensAsTarget = options.listensAsTarget === true;
+    this.#listener = this.#listen(this.#listensAsTarget ? freePorts(1)[0]! : 0);
+    this.#port = this.#listener.port;
+  }
+
+  #listen(port: number): TCPSocketListener<End> {
+    return Bun.listen<End>({
+      hostname: this.#hostname,
+      port,
       socket: {
         ...this.#handlers,
         open: (socket) => this.#accept(socket),
@@ -137,7 +178,7 @@ export class TcpRelay implements Disposable {
 
   /** `host:port` to connect to. */
   get endpoint(): string {
-    return `127.0.0.1:${this.#listener.port}`;
+    return `${this.#hostname}:${this.#port}`;
   }
 
   /** Connections that there are now. */
@@ -162,9 +203,15 @@ export class TcpRelay implements Disposable {
     this.cut();
   }
 
-  /** Carries everything again, what was held back first. */
+  /** From now on each byte takes `delayMs`, either way; connections are taken as fast as ever. */
+  delay(delayMs: number): void {
+    this.#delayMs = delayMs;
+  }
+
+  /** Carries everything again, without delay, what was held back first. */
   pass(): void {
     this.#mode = "passing";
+    this.#delayMs = 0;
     for (const connection of this.#connections) connection.pass();
   }
 
@@ -197,12 +244,43 @@ export class TcpRelay implements Disposable {
     } catch {
       this.#over(connection);
       connection.reset();
+      void this.#followTarget();
     }
+  }
+
+  /** Something has ended on the side of the target: while that listens no more, neither does the relay. */
+  async #followTarget(): Promise<void> {
+    this.#lookAgain = true;
+    if (!this.#listensAsTarget || this.#looking) return;
+    this.#looking = true;
+    while (this.#lookAgain && !this.#disposed) {
+      this.#lookAgain = false;
+      if (await this.#targetListens()) continue;
+      this.#listener?.stop();
+      this.#listener = null;
+      this.#lookAgain = true;
+      await Bun.sleep(FOLLOW_MS);
+    }
+    this.#looking = false;
+    if (!this.#disposed) this.#listener ??= this.#listen(this.#port);
+  }
+
+  async #targetListens(): Promise<boolean> {
+    const [hostname = "", port] = this.target.split(":");
+    const dialled = Bun.connect({ hostname, port: Number(port), socket: { data() {} } });
+    return dialled.then(
+      (socket) => {
+        socket.terminate();
+        return true;
+      },
+      () => false,
+    );
   }
 
   readonly #handlers = {
     data: (socket: Socket<End>, bytes: Uint8Array): void => {
       const { connection } = socket.data;
+      this.carriedBytes += bytes.length;
       const fromClient = socket.data === connection.client;
       if (fromClient && connection.words === "") {
         connection.words = Buffer.from(bytes).toString("latin1");
@@ -210,14 +288,15 @@ export class TcpRelay implements Disposable {
       }
       if (fromClient) connection.tap?.onClientBytes(bytes);
       else connection.tap?.onTargetBytes(bytes);
-      connection.opposite(socket.data).give(bytes);
+      connection.later(this.#delayMs, () => connection.opposite(socket.data).give(bytes));
     },
     drain: (socket: Socket<End>): void => socket.data.flush(),
     close: (socket: Socket<End>, error?: Error): void => {
       const { connection } = socket.data;
       this.#over(connection);
-      if (error === undefined) connection.opposite(socket.data).finish();
-      else connection.reset();
+      if (socket.data === connection.target) void this.#followTarget();
+      if (error !== undefined) return connection.reset();
+      connection.later(this.#delayMs, () => connection.opposite(socket.data).finish());
     },
     error(): void {},
   };
@@ -228,7 +307,8 @@ export class TcpRelay implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#listener.stop(true);
+    this.#disposed = true;
+    this.#listener?.stop(true);
     this.cut();
   }
 }
