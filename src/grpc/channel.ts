@@ -438,11 +438,15 @@ export class Channel implements UpstreamOwner {
     if (this.#waiting.size > 0) this.#serveWaiting();
   }
 
-  /** Calls on it may end by themselves, but not where nobody answers any more. */
+  /** Calls on it may end by themselves, but not where nobody answers any more; reads need not wait for a leader. */
   #retire(upstream: Upstream): void {
-    const report = this.#choice.reportOf(upstream.endpoint, performance.now());
-    if (report?.state === "silent") upstream.abandon(report.reason);
-    else upstream.retire();
+    const { state, reason = "" } = this.#choice.reportOf(upstream.endpoint, performance.now()) ?? {};
+    if (state === "silent") {
+      upstream.abandon(reason);
+      return;
+    }
+    if (state === "unfit") upstream.tellOfLeaving(reason);
+    upstream.retire();
   }
 
   /** Another reason is news too: the member that was lost a moment ago may refuse our certificate now. */

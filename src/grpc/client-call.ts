@@ -33,6 +33,8 @@ export interface ClientCallHandler {
   onAnswerBytes(bytes: Uint8Array, start: number, end: number): void;
   onAnswerTrailers(fields: readonly HeaderField[]): void;
   onFailure(failure: CallFailure): void;
+  /** Its member serves not all it should, and calls go to another one now: what can be asked there instead may be. */
+  onMemberLeft?(reason: string): void;
   /** `bytes` bytes of the request have left the queue. */
   onRequestSent(bytes: number): void;
 }
@@ -74,6 +76,11 @@ export class ClientCall implements StreamHandler {
   /** Gives the call up; the handler hears no more. */
   cancel(): void {
     this.#stream.reset(ErrorCode.CANCEL);
+  }
+
+  /** The channel has turned to another member, because this one is not fit. */
+  memberLeft(reason: string): void {
+    this.#handler.onMemberLeft?.(reason);
   }
 
   // From the stream.

@@ -14,6 +14,7 @@ import type { Http2LimitName } from "../http2/limits.ts";
 import type { Dial, Dialer } from "../net/dial.ts";
 import type { DialError, DialFailure } from "../net/dial-error.ts";
 import type { DialTls } from "../net/tls.ts";
+import { ClientCall } from "./client-call.ts";
 import { Http2Socket } from "./http2-socket.ts";
 import type { MemberKeepalive, MemberKeepaliveRun } from "./member-keepalive.ts";
 
@@ -83,6 +84,14 @@ export class Upstream implements ClientConnectionHandler {
   /** True when a call can begin on it now. */
   get canOpen(): boolean {
     return this.#state === "ready" && this.connection.canOpen;
+  }
+
+  /** Tells the calls that are under way that the channel goes on at another member. */
+  tellOfLeaving(reason: string): void {
+    if (this.#state !== "ready") return;
+    for (const { handler } of [...this.connection.streams.all()]) {
+      if (handler instanceof ClientCall) handler.memberLeft(reason);
+    }
   }
 
   /** Takes no more calls and ends with the last one; a connection that is not up yet ends at once. */

@@ -95,13 +95,17 @@ describe("grpcProxy: the member in use is left within three seconds", () => {
     for (const relay of relays) relay.pass();
   });
 
-  test("once it has no leader, being cut off from the others", async () => {
+  test("once it has no leader, being cut off from the others; a read that waits there is answered by another", async () => {
     await using proxy = await startGrpcProxy(behindRelays());
     await settled(proxy);
+    await moveLeaderTo(cluster, cluster.member((indexInUse(proxy) + 1) % relays.length));
+    using client = new GrpcClient(proxy.address);
+    let read: Promise<unknown> | undefined;
     let cutOff: EtcdMember | undefined;
     const leftMs = await leftAfterMs(proxy, async (index) => {
       cutOff = cluster.member(index);
       await cluster.isolate(cutOff);
+      read = client.unary(KV.method.range, { key: bytes("leaderless") });
       using direct = new GrpcClient(cutOff.endpoint);
       await waitFor("the loss of the leader", async () => {
         return (await direct.unary(Maintenance.method.status, {})).leader === 0n;
@@ -109,6 +113,7 @@ describe("grpcProxy: the member in use is left within three seconds", () => {
     });
     expect(leftMs).toBeLessThan(LEFT_WITHIN_MS + SEEN_LATE_MS);
     expect(proxy.log.find(({ reason }) => reason === "has no leader")).toBeDefined();
+    await read;
     cluster.rejoin(cutOff!);
     await cluster.waitHealthy();
   });

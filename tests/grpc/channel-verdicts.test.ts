@@ -43,7 +43,20 @@ describe("a verdict against the member in use", () => {
     });
   });
 
-  test("that answers, but is unfit, leaves it the calls that it has", async () => {
+  test("that is unfit has reads that wait there asked of the fit one", async () => {
+    using leaderless = new StandInMember();
+    using other = new StandInMember({ answer: answerOk });
+    using proxy = new Forwarding([leaderless, other]);
+    await proxy.connectedTo(leaderless);
+    const read = proxy.single(READ);
+    await leaderless.call(0);
+    proxy.channel.judge(leaderless.endpoint, LEADERLESS);
+    expect(await ended(read)).toEqual(OK);
+    await waitFor("the cancel of the first", () => leaderless.calls[0]!.reset !== undefined);
+    expect(other.calls).toHaveLength(1);
+  });
+
+  test("that answers, but is unfit, leaves it the writes that it has", async () => {
     using leaderless = new StandInMember();
     using other = new StandInMember({ answer: answerOk });
     using proxy = new Forwarding([leaderless, other]);

@@ -118,6 +118,16 @@ export class SingleRequestForward extends SingleRequestCall implements ClientCal
 
   onRequestSent(): void {}
 
+  onMemberLeft(reason: string): void {
+    const upstreamCall = this.#upstreamCall;
+    if (upstreamCall === null || this.#answerBegun || this.call.finished || !this.#isRead()) return;
+    this.#upstreamCall = null;
+    this.#heldHead = null;
+    upstreamCall.cancel();
+    (this.repeats ??= new Repeats()).afterRefusal(reason, upstreamCall.upstream.endpoint);
+    this.channel.begin(this);
+  }
+
   onFailure(failure: CallFailure): void {
     const upstreamCall = this.#upstreamCall;
     this.#upstreamCall = null;

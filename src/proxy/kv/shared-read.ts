@@ -218,6 +218,13 @@ export class SharedRead implements ClientCallHandler, AnswerHolder, TableEntry {
 
   onRequestSent(): void {}
 
+  onMemberLeft(reason: string): void {
+    const upstreamCall = this.#upstreamCall;
+    if (upstreamCall === null || this.#answerBytes > 0) return;
+    upstreamCall.cancel();
+    for (const reader of this.#end(false)) reader.onRefusal(reason, upstreamCall.upstream.endpoint);
+  }
+
   onFailure(failure: CallFailure): void {
     const upstreamCall = this.#upstreamCall;
     if (failure.notEtcd && upstreamCall !== null) {
