@@ -1,12 +1,13 @@
 /** The pages of a process of several workers, as the main thread serves them: each is made by workers. */
+import { endpointsOfAll, type EndpointOnPage } from "../endpoints/endpoint-json.ts";
 import { madeOnce, type MakePage, type Page, type Pages, textPage } from "../observe/page.ts";
 import type { WorkerPool } from "../workers/worker-pool.ts";
 import type { ProductFlags, WorkerQuestion } from "./worker-messages.ts";
 
 /** More than a page that reads from a member may take, which is 3 s. */
 const PAGE_PATIENCE_MS = 4_000;
-/** Pages that are the same at each worker; where a product has none of that name, its workers say so. */
-const OF_ANY = ["/metrics", "/proxy/endpoints"];
+/** The same at each worker; where a product has none of that name, its workers say so. */
+const OF_ANY = ["/metrics"];
 /** As in observe/metrics.ts, which is loaded by the first who asks. */
 const METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -22,6 +23,7 @@ export function pagesOfAll(
   const pages = new Map<string, MakePage>([
     ["/health", madeOnce(() => healthOfAll(pool))],
     ...OF_ANY.map((path) => [path, madeOnce(() => anyPage(pool, path))] as const),
+    ["/proxy/endpoints", madeOnce(() => endpointsPageOfAll(pool))],
     ["/proxy/metrics", metrics],
     // What the grpc-proxy has there is the members'.
     ...(product === "gateway" ? [["/metrics", metrics] as const] : []),
@@ -37,6 +39,17 @@ async function healthOfAll(pool: AskedPool): Promise<Page> {
   if (bad !== undefined || silent < 0) return bad ?? told[0]!;
   const body = JSON.stringify({ health: "false", reason: `worker ${silent} does not answer` });
   return textPage(503, body, "application/json");
+}
+
+/** What all that answer know: each has connections and checks of its own. */
+async function endpointsPageOfAll(pool: AskedPool): Promise<Page> {
+  const told = await pool.askAll<Page | null>(pageAt("/proxy/endpoints"), PAGE_PATIENCE_MS);
+  const pages = told.filter((page) => page !== null);
+  if (pages.length === 0) return textPage(503, "no worker answers\n");
+  const known = pages.map(({ body }) => {
+    return (JSON.parse(new TextDecoder().decode(body)) as { endpoints: EndpointOnPage[] }).endpoints;
+  });
+  return textPage(200, `${JSON.stringify({ endpoints: endpointsOfAll(known) })}\n`, "application/json");
 }
 
 /** What is the same at each, of the first that answers. */

@@ -27,6 +27,42 @@ export function endpointJson({ endpoint, state, reason, latencyMs }: EndpointRep
   };
 }
 
+/** An endpoint on a page of either product. */
+export interface EndpointOnPage extends EndpointJson {
+  /** The gateway's: clients that are connected to it. */
+  readonly connections?: number;
+  /** The grpc-proxy's: calls go to it. */
+  readonly inUse?: boolean;
+}
+
+/**
+ * What several workers know, as one: of each endpoint the worst that any of them tells, since a client comes to any of
+ * them, and what all of them have open there.
+ */
+export function endpointsOfAll(pages: readonly (readonly EndpointOnPage[])[]): EndpointOnPage[] {
+  const byName = Map.groupBy(pages.flat(), ({ endpoint }) => endpoint);
+  return [...byName.values()].map(oneOf);
+}
+
+const FROM_BEST: readonly EndpointState[] = ["fit", "unfit", "failed", "silent"];
+
+function oneOf(told: EndpointOnPage[]): EndpointOnPage {
+  const worst = told.toSorted((a, b) => FROM_BEST.indexOf(b.state) - FROM_BEST.indexOf(a.state))[0]!;
+  const measured = told.flatMap(({ latencySeconds }) => latencySeconds ?? []);
+  const counted = told.flatMap(({ connections }) => connections ?? []);
+  const used = told.flatMap(({ inUse }) => inUse ?? []);
+  return {
+    ...worst,
+    latencySeconds: measured.length === 0 ? null : sum(measured) / measured.length,
+    ...(counted.length === 0 ? {} : { connections: sum(counted) }),
+    ...(used.length === 0 ? {} : { inUse: used.includes(true) }),
+  };
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
 /** Whether somebody answers there, as far as is known. */
 export function answers({ state }: EndpointReport): boolean {
   return state === "fit" || state === "unfit";
