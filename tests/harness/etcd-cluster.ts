@@ -99,7 +99,8 @@ export class EtcdCluster implements AsyncDisposable {
 
   /** Makes a learner a voting member, as soon as it has caught up. */
   async promoteMember(member: EtcdMember): Promise<void> {
-    const { memberId } = await member.status();
+    // It is in the member list, by its name, a moment before it answers.
+    const { memberId } = await waitFor("a learner to answer", () => member.status());
     await waitFor("a learner to be promoted", async () => {
       await this.#anybody(member).call("/v3/cluster/member/promote", { ID: memberId });
       return true;

@@ -2,14 +2,12 @@
  * etcdctl as a test's client: the commands that operators type, run against given endpoints.
  *
  * It is the binary of the etcd version under test, so it also shows that the proxy serves the Go client.
+ * Without ETCDCTL_API: each since 3.4 speaks the API of today, and that of 3.7 complains of the variable.
  */
 import type { ClientTls } from "./certificates.ts";
 import { runCommand, spawnPiped, type CommandResult, type PipedChild } from "./child-process.ts";
 import { etcdBinary } from "./etcd-version.ts";
 import { LineLog } from "./line-log.ts";
-
-/** etcdctl before 3.4 spoke the old API by default; later ones ignore the variable. */
-const env = { ETCDCTL_API: "3" };
 
 function commandLine(endpoints: readonly string[], rest: readonly string[]): string[] {
   return [etcdBinary("etcdctl"), `--endpoints=${endpoints.join(",")}`, ...rest];
@@ -33,7 +31,7 @@ export function etcdctl(
   rest: readonly string[],
   stdin?: Uint8Array,
 ): Promise<CommandResult> {
-  return runCommand(commandLine(endpoints, rest), stdin === undefined ? { env } : { env, stdin });
+  return runCommand(commandLine(endpoints, rest), stdin === undefined ? {} : { stdin });
 }
 
 /** A running etcdctl command that prints as things happen: `watch`, `lease keep-alive`, `lock`, `elect`. */
@@ -44,7 +42,7 @@ export class EtcdctlStream implements AsyncDisposable {
 
   constructor(endpoints: readonly string[], rest: readonly string[]) {
     const name = `etcdctl ${rest.join(" ")}`;
-    this.#process = spawnPiped(commandLine(endpoints, rest), { env });
+    this.#process = spawnPiped(commandLine(endpoints, rest));
     this.stdout = new LineLog(name, this.#process.stdout);
     this.stderr = new LineLog(`${name} (stderr)`, this.#process.stderr);
   }

@@ -16,7 +16,7 @@ export class InteractiveEtcdctl implements AsyncDisposable {
   /** @param endpoints `host:port` of members, a gateway or a grpc-proxy. */
   constructor(endpoints: readonly string[]) {
     const command = [etcdBinary("etcdctl"), `--endpoints=${endpoints.join(",")}`, "watch", "-i"];
-    const env = { PATH: process.env["PATH"], ETCDCTL_API: "3" };
+    const env = { PATH: process.env["PATH"] };
     this.#process = Bun.spawn(command, { stdin: "pipe", stdout: "pipe", stderr: "pipe", env });
     this.stdout = new LineLog("etcdctl watch -i", this.#process.stdout);
     this.stderr = new LineLog("etcdctl watch -i (stderr)", this.#process.stderr);
