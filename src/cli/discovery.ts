@@ -13,6 +13,7 @@ import type { DialTls } from "../net/tls.ts";
 import type { Logger } from "../observe/log.ts";
 import { nameServerFlag } from "./address-flags.ts";
 import { grpcProxyFlags } from "./grpc-proxy-flags.ts";
+import { discoveryFlags } from "./shared-flags.ts";
 
 /** What both products have. */
 export interface DiscoveryFlags {
@@ -47,6 +48,18 @@ export function nameServices(dnsServer: string): NameServices {
   return { resolver, dialResolver: nameServer === undefined ? undefined : resolver };
 }
 
+/** Without `--discovery-srv`: tells of flags about it that have no effect. */
+export function warnOfUnused(flags: Omit<DiscoveryFlags, "endpoints" | "dialTimeoutMs">, log: Logger): void {
+  const unused = [
+    ...(flags.discoverySrvName === "" ? [] : ["--discovery-srv-name"]),
+    ...(flags.insecureDiscovery ? ["--insecure-discovery"] : []),
+    ...(flags.discoveryRefreshMs === DEFAULT_REFRESH_MS ? [] : ["--discovery-refresh"]),
+  ];
+  for (const flag of unused) {
+    log.warn(`${flag} is not used: without --discovery-srv members are those of --endpoints`);
+  }
+}
+
 /** Finds the members of `--discovery-srv`; waits for those who come up. Throws `SrvDiscoveryError`. */
 export async function discover(flags: DiscoveryFlags, options: DiscoverOptions): Promise<EndpointSource> {
   const { log, tls, resolver, dialResolver } = options;
@@ -76,6 +89,8 @@ export async function discover(flags: DiscoveryFlags, options: DiscoverOptions):
     first,
   };
 }
+
+const DEFAULT_REFRESH_MS = discoveryFlags.find(({ name }) => name === "discovery-refresh")?.default;
 
 function isDefault(endpoints: readonly string[]): boolean {
   const flag = grpcProxyFlags.find(({ name }) => name === "endpoints");

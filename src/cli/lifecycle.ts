@@ -47,7 +47,7 @@ const errorKeyLengthMax = 200;
  * @throws whatever `start` rejects with
  */
 export async function serveUntilSignal(start: () => Promise<RunningProduct>, log: Logger): Promise<void> {
-  const stopSignal = nextStopSignal();
+  const stopSignal = nextStopSignal(log);
   let product: RunningProduct | null = null;
   process.on("SIGHUP", () => void reload(product, log));
   logUnexpectedErrors(log);
@@ -65,11 +65,14 @@ async function reload(product: RunningProduct | null, log: Logger): Promise<void
   else await product.reload();
 }
 
-function nextStopSignal(): Promise<StopSignal> {
+function nextStopSignal(log: Logger): Promise<StopSignal> {
   const { promise, resolve } = Promise.withResolvers<StopSignal>();
   let asked = false;
   const onSignal = (signal: StopSignal): void => {
-    if (asked) process.exit(128 + signalNumbers[signal]);
+    if (asked) {
+      log.warn("ended at once by a second signal: what clients have open is cut", { signal });
+      process.exit(128 + signalNumbers[signal]);
+    }
     asked = true;
     resolve(signal);
   };

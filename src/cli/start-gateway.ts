@@ -19,7 +19,7 @@ import { TlsFileError } from "../tls/tls-file.ts";
 import { listenAddressFlag, metricsAddressFlag } from "./address-flags.ts";
 import { choiceOptions, withWeights } from "./choice-flags.ts";
 import { usageError } from "./command-line-error.ts";
-import { discover, nameServices } from "./discovery.ts";
+import { discover, nameServices, warnOfUnused } from "./discovery.ts";
 import type { GatewayFlags } from "./gateway-flags.ts";
 import type { RunningProduct } from "./lifecycle.ts";
 import type { WorkerSeat } from "./worker-seat.ts";
@@ -41,6 +41,7 @@ export async function startGatewayProduct(
   const metricsAddress = plainMetricsAddress(flags.metricsAddr);
   const { balancer, healthChecks } = choiceOptions(flags);
   try {
+    if (flags.discoverySrv === "") warnOfUnused(flags, log.child("discovery"));
     const checks = loadCheckTls(flags, log.child("tls"));
     const discovery =
       flags.discoverySrv === ""
@@ -104,7 +105,7 @@ function loadCheckTls(flags: GatewayFlags, log: Logger): MemberTls | null {
   const path = flags.trustedCaFile;
   if (flags.discoverySrv === "" || flags.insecureDiscovery) {
     if (path !== "")
-      log.warn("--trusted-ca-file is not used: no member is checked that --discovery-srv names");
+      log.warn("--trusted-ca-file is not used: it is for members of --discovery-srv, when they are checked");
     return null;
   }
   const trustedCa = path === "" ? null : { flag: "--trusted-ca-file", path };

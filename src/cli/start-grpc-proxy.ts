@@ -17,7 +17,7 @@ import { TlsFileError } from "../tls/tls-file.ts";
 import { listenAddressFlag, metricsAddressFlag, type PagesUrl } from "./address-flags.ts";
 import { choiceOptions, withWeights } from "./choice-flags.ts";
 import { usageError } from "./command-line-error.ts";
-import { discover, nameServices, type NameServices } from "./discovery.ts";
+import { discover, nameServices, type NameServices, warnOfUnused } from "./discovery.ts";
 import type { GrpcProxyFlags } from "./grpc-proxy-flags.ts";
 import { clientKeepaliveFlags, memberKeepaliveFlags } from "./keepalive-flags.ts";
 import type { RunningProduct } from "./lifecycle.ts";
@@ -116,6 +116,7 @@ async function findMembers(
     });
     return { endpoints: discovery.first.endpoints, discovery, memberTls };
   }
+  warnOfUnused(flags, log.child("discovery"));
   const speakTls = membersSpeakTls(flags);
   const endpoints = withScheme(
     withWeights(parseEndpoints(flags.endpoints), flags),

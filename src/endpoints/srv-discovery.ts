@@ -6,7 +6,7 @@
  * operator asked for less, and neither a lookup nor a check of them that fails lets those without TLS take their
  * place. No records is an error, never a default address.
  */
-import type { DnsResolver, SrvRecord } from "../net/resolver.ts";
+import { DnsError, type DnsResolver, type SrvRecord } from "../net/resolver.ts";
 import { createEndpoint, type Endpoint } from "./endpoint.ts";
 import type { CheckResult, EndpointCheck } from "./srv-check.ts";
 import { inWeightedOrder } from "./weighted-order.ts";
@@ -192,7 +192,7 @@ export class SrvDiscovery {
       const reason = error instanceof Error ? error.message : String(error);
       throw new SrvDiscoveryError(
         "no-answer",
-        `--discovery-srv ${this.#domain}: ${reason}: check that the name server answers, ` +
+        `--discovery-srv ${this.#domain}: ${reason}: ${nameServerAdvice(error)}, ` +
           "or name the members with --endpoints",
         error,
       );
@@ -204,6 +204,14 @@ export class SrvDiscovery {
     const inOrder = records.toSorted((a, b) => a.priority - b.priority);
     return withoutRepeats(inOrder.flatMap((record) => endpointOf(scheme, record, warnings)));
   }
+}
+
+/** One that refuses has answered: it serves other domains, or other clients. */
+function nameServerAdvice(error: unknown): string {
+  const refused = error instanceof DnsError && error.code === "EREFUSED";
+  return refused
+    ? "that name server does not serve this domain to us: name another one with --dns-server"
+    : "check that the name server answers";
 }
 
 /** A target of "." says that the service is not offered there (RFC 2782); port 0 cannot be dialled. */

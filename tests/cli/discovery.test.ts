@@ -134,3 +134,26 @@ describe("gateway --discovery-srv", () => {
     expect(stderr).toMatch(/^etcdproxy: --discovery-srv nothing\.test: [^\n]+\n$/);
   });
 });
+
+describe.each([
+  ["gateway", "ready to proxy client requests"],
+  ["grpc-proxy", "started gRPC proxy"],
+])("%s without --discovery-srv", (product, ready) => {
+  const lineOf = (flag: string) =>
+    `${flag} is not used: without --discovery-srv members are those of --endpoints`;
+  const given = ["--discovery-srv-name=staging", "--insecure-discovery", "--discovery-refresh=5s"];
+
+  test("warns of flags that are about it, and of no other", async () => {
+    for (const flags of [given, []]) {
+      const program = startEtcdproxy(product, "--listen-addr=127.0.0.1:0", ...flags);
+      await program.logged(ready);
+      program.kill("SIGTERM");
+      const { exitCode, stderr } = await program.ended();
+      expect(exitCode).toBe(0);
+      const warned = stderr.split("\n").filter((line) => line.includes("is not used"));
+      expect(warned.map((line) => (JSON.parse(line) as { msg: string }).msg)).toEqual(
+        flags.map((flag) => lineOf(flag.split("=", 1)[0]!)),
+      );
+    }
+  });
+});

@@ -45,7 +45,12 @@ describe("the life of a product", () => {
     program.kill("SIGTERM");
     await program.logged("stopping");
     program.kill(signal);
-    expect((await program.ended()).exitCode).toBe(exitCode);
+    const { exitCode: met, stderr } = await program.ended();
+    expect(met).toBe(exitCode);
+    expect(JSON.parse(stderr.trimEnd().split("\n").at(-1)!)).toMatchObject({
+      msg: "ended at once by a second signal: what clients have open is cut",
+      signal,
+    });
   });
 
   test("does not end on SIGHUP, while it starts as little as later", async () => {

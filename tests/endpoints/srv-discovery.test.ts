@@ -238,7 +238,9 @@ describe("discovery fails with one line that says what to do:", () => {
   test("a name server that refuses", async () => {
     const failure = await failureOf("elsewhere.example");
     expect(failure).toStartWith("no-answer: ");
-    expect(failure).toContain("_tcp.elsewhere.example failed (EREFUSED)");
+    expect(failure).toContain(
+      "_tcp.elsewhere.example failed (EREFUSED): that name server does not serve this domain to us",
+    );
   });
 
   test("a failed lookup of the records with TLS: those without do not take their place", async () => {
