@@ -77,6 +77,7 @@ export class Upstream {
     if (verdict.kind === "silent" && this.#choice.allFailed(this.#now())) this.#onAllFailed?.();
     if (!news) return;
     const { name } = endpoint;
+    if (verdict.kind !== "silent") this.dialer.endpointAnswers(name);
     if (verdict.kind === "fit") this.#log.info("endpoint passes its checks again", { endpoint: name });
     else this.#log.warn("endpoint fails its checks", { endpoint: name, reason: verdict.reason });
   }

@@ -74,6 +74,11 @@ export class Dialer<Data> {
     return this.#shared.stuck.pending;
   }
 
+  /** The endpoint of this name answers somebody else: it is dialled again even if earlier dials are stuck. */
+  endpointAnswers(name: string): void {
+    this.#shared.stuck.nameAnswered(name);
+  }
+
   /** Dials `target`; `data` becomes the `socket.data` of the connection. */
   start(target: DialTarget, data: Data, owner: DialOwner<Data>): Dial {
     if (this.#resolver === undefined || isIpLiteral(target.hostname)) {
@@ -166,6 +171,7 @@ class Attempt<Data> implements Dial {
 
   /** The kernel has a connection. */
   opened(socket: Socket<Data | Attempt<Data>>): void {
+    this.#shared.stuck.answered(this.#target.name);
     if (this.#target.tls === undefined) this.#up(socket);
     else if (this.#state === "dialling") this.#inHandshake = socket;
     else {

@@ -9,6 +9,7 @@ import { formatAddress } from "./address.ts";
 import type { Dial, DialOwner, DialTarget } from "./dial.ts";
 import { DialError } from "./dial-error.ts";
 import type { DnsResolver } from "./resolver.ts";
+import { addressOf } from "./stuck-dials.ts";
 
 /** Addresses of one name that are dialled; a name with more is not a member's. */
 const ADDRESSES_MAX = 4;
@@ -79,7 +80,7 @@ export class ResolvedDial<Data> implements Dial, DialOwner<Data> {
     const [hostname = "", ...untried] = this.#untried;
     this.#untried = untried;
     const { name, port, tls } = this.#target;
-    const target = { hostname, port, tls, name: `${name} at ${formatAddress({ hostname, port })}` };
+    const target = { hostname, port, tls, name: addressOf(name, formatAddress({ hostname, port })) };
     this.#attempt = this.#startAttempt(target, this, Math.round(this.#attemptTimeoutMs));
   }
 

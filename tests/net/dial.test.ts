@@ -219,6 +219,39 @@ describe("an address with a dial that is stuck", () => {
     expect(again.detail).toBe("no answer to an earlier dial yet");
   });
 
+  test("is dialled as ever once one was answered, though those that are stuck wait for the kernel's next SYN", async () => {
+    let nowMs = 0;
+    const hole = await blackHole();
+    const dialer = createDialer({ timeoutMs: 300, retryDelayMs: 1_000, now: () => nowMs });
+    await failureOf(dialer.dial(at(hole.port), heard()));
+    nowMs = 1_000;
+    hole.answerOne();
+    (await dialer.dial(at(hole.port), heard())).terminate();
+    // The first one's next SYN is sent after a second.
+    expect(dialer.stuckDials).toBe(1);
+    hole.answerOne();
+    (await dialer.dial(at(hole.port), heard())).terminate();
+  });
+
+  test("is dialled again when the endpoint is known to answer somebody else, under each address of its name", async () => {
+    const hole = await blackHole();
+    const resolver: DnsResolver = {
+      srv: () => Promise.resolve([]),
+      addresses: () => Promise.resolve(["127.0.0.1"]),
+    };
+    for (const [dialer, host] of [
+      [createDialer(), "127.0.0.1"],
+      [createDialer({ resolver }), "member.test"],
+    ] as const) {
+      const target = at(hole.port, host);
+      await failureOf(dialer.dial(target, heard()));
+      dialer.endpointAnswers(`other.test:${hole.port}`);
+      expect((await failureOf(dialer.dial(target, heard()))).detail).toContain("earlier dial");
+      dialer.endpointAnswers(target.name);
+      expect((await failureOf(dialer.dial(target, heard()))).detail).not.toContain("earlier dial");
+    }
+  });
+
   test("is found stuck even when its dials are abandoned", async () => {
     const { port } = await blackHole();
     const dialer = createDialer();
