@@ -44,7 +44,8 @@ export function endpointsOfAll(pages: readonly (readonly EndpointOnPage[])[]): E
   return [...byName.values()].map(oneOf);
 }
 
-const FROM_BEST: readonly EndpointState[] = ["fit", "unfit", "failed", "silent"];
+/** As they are chosen. */
+const FROM_BEST: readonly EndpointState[] = ["fit", "unfit", "silent", "failed"];
 
 function oneOf(told: EndpointOnPage[]): EndpointOnPage {
   const worst = told.toSorted((a, b) => FROM_BEST.indexOf(b.state) - FROM_BEST.indexOf(a.state))[0]!;
