@@ -200,13 +200,13 @@ export class Channel implements UpstreamOwner {
   }
 
   /**
-   * Lends a connection to `endpoint` to somebody who checks it: the one that calls use, or one that stands by.
-   * Returns what ends the wait for it.
+   * Lends a connection to `endpoint` to somebody who checks it: the one that calls use, or one that stands by. Where that
+   * one is silent, a new one may get through long before its next try to. Returns what ends the wait for it.
    */
   use(endpoint: Endpoint, user: StandbyUse): () => void {
     const current = this.#current;
-    if (current?.endpoint.name !== endpoint.name || !current.canOpen)
-      return this.#standby.use(endpoint, user);
+    const inUse = current?.endpoint.name === endpoint.name && current.canOpen && !this.#isSilent(endpoint);
+    if (!inUse) return this.#standby.use(endpoint, user);
     user.onReady(current);
     return () => {};
   }
@@ -219,6 +219,7 @@ export class Channel implements UpstreamOwner {
   /** Takes in what a check has found: where it speaks against the member in use, another one takes its place. */
   judge(endpoint: Endpoint, verdict: Verdict): void {
     if (this.#closed) return;
+    const wasSilent = this.#isSilent(endpoint);
     if (this.#choice.judge(endpoint, verdict)) this.#events.onJudged?.(endpoint, verdict);
     if (verdict.kind === "silent") {
       this.#standby.forget(endpoint, verdict.reason);
@@ -227,6 +228,11 @@ export class Channel implements UpstreamOwner {
     if (this.#coming !== null) return;
     if (this.#current === null) {
       if (verdict.kind === "fit") this.connect();
+    } else if (wasSilent && verdict.kind === "fit" && this.#current.endpoint.name === endpoint.name) {
+      // It answers on another connection: this one may carry nothing for a long time.
+      const silent = this.#current;
+      this.#bringUp([endpoint]);
+      if (this.#current !== silent) silent.abandon("it did not answer");
     } else {
       this.#turnToBetter(this.#current);
     }
@@ -436,6 +442,10 @@ export class Channel implements UpstreamOwner {
 
   onCallEnded(_upstream: Upstream): void {
     if (this.#waiting.size > 0) this.#serveWaiting();
+  }
+
+  #isSilent(endpoint: Endpoint): boolean {
+    return this.#choice.reportOf(endpoint, performance.now())?.state === "silent";
   }
 
   /** Calls on it may end by themselves, but not where nobody answers any more; reads need not wait for a leader. */

@@ -93,6 +93,23 @@ describe("a verdict against the member in use", () => {
   });
 });
 
+describe("the only member, when it has been silent", () => {
+  test("is checked on a new connection, which calls use as soon as it passes; reads are repeated there", async () => {
+    using member = new StandInMember();
+    using proxy = new Forwarding([member]);
+    await proxy.connectedTo(member);
+    const read = proxy.single(READ);
+    await member.call(0);
+    proxy.channel.judge(member.endpoint, SILENT);
+    const fresh = await lent(proxy, member);
+    expect(member.accepted).toBe(2);
+    proxy.channel.judge(member.endpoint, FIT);
+    expect(proxy.channel.uses(fresh)).toBe(true);
+    (await member.call(1)).answer("done");
+    expect(await ended(read)).toEqual(OK);
+  });
+});
+
 describe("a connection that stands by", () => {
   test("is taken when the channel turns to its member: nobody dials again", async () => {
     using first = new StandInMember({ answer: answerOk });
