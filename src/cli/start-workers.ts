@@ -73,8 +73,8 @@ async function start(
   const notices = noticeMemory(workers);
   const sums = new MetricSums(workers);
   let pool: WorkerPool<StartOrder, ReadyLine> | null = null;
-  const wholeMetrics = async (): Promise<string> =>
-    await sums.page((await pool?.askAll<MetricValues>(METRICS, METRICS_PATIENCE_MS)) ?? []);
+  const wholeMetrics = (): Promise<string> =>
+    sums.page(async () => (await pool?.askAll<MetricValues>(METRICS, METRICS_PATIENCE_MS)) ?? []);
 
   pool = await WorkerPool.start<StartOrder, ReadyLine>({
     count: workers,

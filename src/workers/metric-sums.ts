@@ -13,33 +13,44 @@ export class MetricSums {
   readonly #own = new Metrics();
   /** What each worker counted when it was last asked; null: nothing is known. */
   readonly #counted: (MetricValues | null)[];
-  /** What those counted that have died. */
-  #gone: MetricValues = [];
-  #deaths = 0;
+  /** What those counted that have died. Put together one after the other: two may die at the same time. */
+  #gone: Promise<MetricValues> = Promise.resolve([]);
+  /** How often each has died. */
+  readonly #deaths: number[];
   #told: readonly (MetricValues | null)[] = [];
 
   constructor(workers: number) {
     this.#counted = Array.from({ length: workers }, () => null);
+    this.#deaths = Array.from({ length: workers }, () => 0);
     this.#addOwn();
   }
 
-  /** The page; `told` is what each worker tells now, null where it does not answer. */
-  async page(told: readonly (MetricValues | null)[]): Promise<string> {
+  /** The page; `ask` asks what each worker tells now, null where it does not answer. */
+  async page(ask: () => Promise<readonly (MetricValues | null)[]>): Promise<string> {
+    const deathsBefore = [...this.#deaths];
+    const answers = await ask();
+    // Who has answered and died since is counted among the dead: its values are not its successor's.
+    const told = answers.map((values, worker) =>
+      this.#deaths[worker] === deathsBefore[worker] ? values : null,
+    );
     this.#told = told;
     const parts = told.map((values, worker) => {
       if (values === null) return this.#counted[worker] ?? [];
       this.#counted[worker] = values.filter(isCounter);
       return values;
     });
-    return await pageTogether([...parts, this.#gone, await this.#own.values()]);
+    // As of the same moment as `parts`: who dies from here on is among those.
+    const gone = this.#gone;
+    return await pageTogether([...parts, await gone, await this.#own.values()]);
   }
 
-  /** A worker has died; its successor counts from 0. */
+  /** A worker has died; its successor counts from 0. Resolves when its part is put together with that of the others. */
   async onDeath(worker: number): Promise<void> {
-    this.#deaths++;
+    this.#deaths[worker]!++;
     const counted = this.#counted[worker] ?? [];
     this.#counted[worker] = null;
-    this.#gone = await valuesTogether([this.#gone, counted]);
+    this.#gone = this.#gone.then((gone) => valuesTogether([gone, counted]));
+    await this.#gone;
   }
 
   #addOwn(): void {
@@ -60,7 +71,7 @@ export class MetricSums {
     this.#own.counter(
       "etcdproxy_worker_deaths_total",
       "Workers that died; each is replaced.",
-      () => this.#deaths,
+      () => this.#deaths.reduce((sum, deaths) => sum + deaths, 0),
     );
   }
 }

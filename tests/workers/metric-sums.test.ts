@@ -42,7 +42,7 @@ async function page(...silent: number[]) {
       silent.includes(index) ? null : structuredClone(await worker.values()),
     ),
   );
-  const families = readExposition(await sums.page(told));
+  const families = readExposition(await sums.page(() => Promise.resolve(told)));
   return (series: string): number | undefined =>
     families.has(series.replace(/\{.*/, "")) ? valueOf(families, series) : undefined;
 }
@@ -98,4 +98,30 @@ test("nothing is told of a worker that was never asked before it died", async ()
   await sums.onDeath(1);
   workers[1] = new WorkerMetrics();
   expect((await page())(CALLS)).toBe(0);
+});
+
+test("workers that die at the same time are all counted on", async () => {
+  Object.assign(workers[0]!, { calls: 3 });
+  Object.assign(workers[1]!, { calls: 4 });
+  await page();
+  workers = [new WorkerMetrics(), new WorkerMetrics()];
+  const deaths = [sums.onDeath(0), sums.onDeath(1)];
+  expect((await page())(CALLS)).toBe(7);
+  await Promise.all(deaths);
+  expect((await page())(CALLS)).toBe(7);
+});
+
+test("a worker that dies between its answer and the page is not counted twice", async () => {
+  workers[1]!.calls = 4;
+  await page();
+  const answers = await Promise.all(workers.map((worker) => worker.values()));
+  const families = readExposition(
+    await sums.page(async () => {
+      await sums.onDeath(1);
+      return answers;
+    }),
+  );
+  expect(valueOf(families, CALLS)).toBe(4);
+  workers[1] = new WorkerMetrics();
+  expect((await page())(CALLS)).toBe(4);
 });
