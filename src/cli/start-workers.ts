@@ -31,7 +31,7 @@ import { metricsListener } from "./start-grpc-proxy.ts";
 import { loadServedTls } from "./tls-flags.ts";
 import { pagesOfAll } from "./worker-pages.ts";
 import type { ProductFlags, StartOrder, WorkerQuestion } from "./worker-messages.ts";
-import { shareOf } from "./worker-shares.ts";
+import { refuseTooManyWorkers, shareOf } from "./worker-shares.ts";
 
 const operatorErrors = [EndpointError, ListenError, TlsFileError];
 
@@ -68,6 +68,7 @@ async function start(
   logged: Pick<LoggerOptions, "level" | "output">,
 ): Promise<RunningProduct> {
   const { workers } = serve.flags;
+  refuseTooManyWorkers(workers);
   const further = await furtherListener(serve, log);
   refuseTakenPort(listenAddressFlag(serve.flags.listenAddr), "--listen-addr");
   const notices = noticeMemory(workers);

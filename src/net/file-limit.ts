@@ -19,7 +19,8 @@ export function connectionsWithinFileLimit(filesPerConnection: number, filesElse
   return Math.max(1, Math.floor(left / filesPerConnection));
 }
 
-function openFilesMax(): number {
+/** The limit of open files; `Infinity` where there is none. */
+export function openFilesMax(): number {
   const limits = readFileSync("/proc/self/limits", "utf8");
   const soft = /^Max open files +(\d+)/m.exec(limits)?.[1];
   return soft === undefined ? Infinity : Number(soft);

@@ -68,10 +68,8 @@ export class MetricSums {
       ["worker"],
       each((values) => (values === null ? 0 : clientConnections(values))),
     );
-    this.#own.counter(
-      "etcdproxy_worker_deaths_total",
-      "Workers that died; each is replaced.",
-      () => this.#deaths.reduce((sum, deaths) => sum + deaths, 0),
+    this.#own.counter("etcdproxy_worker_deaths_total", "Workers that died; each is replaced.", () =>
+      this.#deaths.reduce((sum, deaths) => sum + deaths, 0),
     );
   }
 }

@@ -163,6 +163,7 @@ class PooledWorker<Order, Started> {
       await this.start(this.#first);
       this.#options.log.info("a worker has started again", { worker: this.#index });
     } catch (error) {
+      if (this.#closing) return;
       // If it died, its end is dealt with by itself; one that refused is ended for it.
       this.#options.log.error("a worker cannot start", { worker: this.#index, error });
       this.#thread?.terminate();

@@ -29,10 +29,15 @@ test("a cache that is turned off is turned off at each", () => {
   expect(flags).toMatchObject({ cacheMaxBytes: 0 });
 });
 
-test("the limit of open files is divided as well", () => {
-  const all = connectionsWithinFileLimit(2, 64);
-  const { flags } = shareOf(flagsOf("gateway", "--max-connections=0"), 2, ADDRESS);
-  expect(flags.maxConnections).toBe(Number.isFinite(all) ? Math.ceil(all / 2) : 0);
+test("the limit of open files is divided as well, less what workers and pages need", () => {
+  for (const [words, filesElsewhere] of [
+    [[], 16],
+    [["--metrics-addr=http://127.0.0.1:1"], 64 + 16],
+  ] as const) {
+    const all = connectionsWithinFileLimit(2, filesElsewhere);
+    const { flags } = shareOf(flagsOf("gateway", "--max-connections=0", ...words), 2, ADDRESS);
+    expect(flags.maxConnections).toBe(Number.isFinite(all) ? Math.ceil(all / 2) : 0);
+  }
 });
 
 test("workers listen where they are told, and have no further listener", () => {
@@ -56,4 +61,21 @@ test("all else is as it was asked for", () => {
       Object.entries(flags).filter(([name]) => !divided.includes(name));
     expect(rest(shareOf(given, 4, ADDRESS))).toEqual(rest(given));
   }
+});
+
+test("more workers than the limit of open files allows are refused, and the operator is told what they need", async () => {
+  const module = new URL("../../src/cli/worker-shares.ts", import.meta.url).href;
+  const program = `const { refuseTooManyWorkers } = await import("${module}");
+    for (const workers of [33, 34]) {
+      try {
+        refuseTooManyWorkers(workers);
+      } catch (error) {
+        console.log(error.line);
+      }
+    }`;
+  const limited = ["sh", "-c", `ulimit -n 300; exec "$0" -e "$1"`, process.execPath, program];
+  expect(await new Response(Bun.spawn(limited).stdout).text()).toBe(
+    "etcdproxy: --workers=34 needs 304 open files at the least, and the limit is 300; " +
+      "raise it (ulimit -n) or start fewer workers\n",
+  );
 });

@@ -139,3 +139,20 @@ test("a pool is closed when all have answered, a dead one among them", async () 
   expect(await names(pool)).toEqual([null, null, null]);
   expect(log.fieldsOf("a worker has started again")).toEqual([]);
 });
+
+test("a successor that is still starting when the pool is closed is no failure", async () => {
+  const lives: number[] = [];
+  const pool = await startPool(2, (worker, life) => {
+    if (worker === 1) lives.push(life);
+    return worker === 1 && life === 2 ? "be slow" : undefined;
+  });
+  await pool.ask(1, ask("exit"), PATIENCE_MS).catch(() => {});
+  await waitFor("its successor's start", () => lives.length === 2);
+  await pool.close(ask("close"));
+  // The successor's end is told in a later turn.
+  expect(await pool.ask(1, ask("name"), PATIENCE_MS).catch((error: Error) => error.message)).toBe(
+    "the worker has died",
+  );
+  await Bun.sleep(0);
+  expect(log.fieldsOf("a worker cannot start")).toEqual([]);
+});
