@@ -35,6 +35,17 @@ export class MessageScanner {
     return -1;
   }
 
+  /** Follows `bytes[start, end)` up to the end of the message under way. Returns where that is, or `end`. */
+  scanToBoundary(bytes: Uint8Array, start: number, end: number): number {
+    let at = start;
+    while (at < end && !this.atBoundary) {
+      const step = this.#payloadLeft > 0 ? Math.min(this.#payloadLeft, end - at) : 1;
+      this.scan(bytes, at, at + step);
+      at += step;
+    }
+    return at;
+  }
+
   /** True between two messages: a stream that ends elsewhere was cut short. */
   get atBoundary(): boolean {
     return this.#payloadLeft === 0 && this.#prefixBytes === 0;

@@ -5,12 +5,17 @@
  * stop for ever. So they are ended with UNAVAILABLE, which etcd's clients take as a reason to begin again elsewhere where
  * they stood. Here are those that are forwarded as they are; hubs know their own.
  */
-import type { ServerCall } from "../grpc/server-call.ts";
 import { Code, type Status } from "../grpc/status.ts";
 
 export interface EndlessCall {
   /** Ends the call with `status` as soon as nothing of it is half said. */
   dismiss(status: Status): void;
+}
+
+/** One that is forwarded. */
+export interface EndlessForward extends EndlessCall {
+  /** It is over. */
+  readonly finished: boolean;
 }
 
 /** Why endless calls are dismissed. */
@@ -23,14 +28,13 @@ export const STOPPING: Status = {
 const FORGET_BEYOND = 64;
 
 export class EndlessForwards {
-  #calls: ServerCall[] = [];
+  #calls: EndlessForward[] = [];
   #forgetAt = FORGET_BEYOND;
   #dismissal: Status | null = null;
 
-  /** `call` is being forwarded. */
-  add(call: ServerCall): void {
+  add(call: EndlessForward): void {
     if (this.#dismissal !== null) {
-      dismissForward(call, this.#dismissal);
+      call.dismiss(this.#dismissal);
       return;
     }
     this.#calls.push(call);
@@ -44,13 +48,6 @@ export class EndlessForwards {
     this.#dismissal = status;
     const calls = this.#calls;
     this.#calls = [];
-    return calls.map((call) => ({ dismiss: (why) => dismissForward(call, why) }));
+    return calls;
   }
-}
-
-function dismissForward(call: ServerCall, status: Status): void {
-  if (call.finished) return;
-  const { receiver } = call;
-  call.finishWithStatus(status);
-  receiver.onCancel(status.message);
 }

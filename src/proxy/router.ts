@@ -117,12 +117,10 @@ export class Router {
         new SingleRequestForward(call, this.#channel, this.#limits, true, lane.effects);
         break;
       case "server streaming":
-        new SingleRequestForward(call, this.#channel, this.#limits, false, lane.effects);
-        if (lane.endless) this.#endless.add(call);
+        this.#serveStreaming(call, lane.effects, lane.endless);
         break;
       case "stream":
-        new StreamForward(call, this.#channel, this.#limits, lane.effects);
-        if (lane.endless) this.#endless.add(call);
+        this.#serveStream(call, lane.effects, lane.endless);
         break;
       case "range":
         lane.hub.serveRange(call);
@@ -138,15 +136,24 @@ export class Router {
         break;
       case "lease":
         if (!call.head.mayBeCompressed) lane.hub.serve(call);
-        else {
-          new StreamForward(call, this.#channel, this.#limits);
-          this.#endless.add(call);
-        }
+        else this.#serveStream(call, null, true);
         break;
       case "typed":
         this.serveByConnect(call, "POST", lane.handler);
         break;
     }
+  }
+
+  #serveStreaming(call: ServerCall, effects: AnswerEffects | null, endless: boolean): void {
+    const forward = new SingleRequestForward(call, this.#channel, this.#limits, false, effects);
+    if (!endless) return;
+    forward.followEndless();
+    this.#endless.add(forward);
+  }
+
+  #serveStream(call: ServerCall, effects: AnswerEffects | null, endless: boolean): void {
+    const forward = new StreamForward(call, this.#channel, this.#limits, effects, endless);
+    if (endless) this.#endless.add(forward);
   }
 
   /** From now on further endless calls are ended with `status` as they come; returns those that are open. */

@@ -145,6 +145,41 @@ describe("a call that provably never ran", () => {
   });
 });
 
+describe.each(["stream", "server stream"] as const)("an endless call, a %s, that is dismissed", (kind) => {
+  const GO_ON: Status = { code: Code.UNAVAILABLE, message: "go on elsewhere" };
+
+  test("ends at once between two messages, and at the member", async () => {
+    using member = new StandInMember();
+    using proxy = new Forwarding([member]);
+    const { call, forward } = proxy.endless(kind);
+    (await waitFor("the call", () => member.calls[0])).sendMessage("first");
+    await waitFor("the answer", () => call.answerText === "first");
+    forward.dismiss(GO_ON);
+    expect([await ended(call), forward.finished]).toEqual([GO_ON, true]);
+    await waitFor(
+      "the member's call to be cancelled",
+      () => member.calls[0]?.reset?.code === ErrorCode.CANCEL,
+    );
+  });
+
+  test("ends behind the message under way, and gets nothing of the next", async () => {
+    using member = new StandInMember();
+    using proxy = new Forwarding([member]);
+    const { call, forward } = proxy.endless(kind);
+    const first = framed("in two pieces");
+    const memberCall = await waitFor("the call", () => member.calls[0]);
+    memberCall.stream.sendHeaders(RESPONSE_HEAD, false);
+    memberCall.sendBytes(first.subarray(0, 7));
+    await waitFor("its beginning", () => call.answerBytes.length === 7);
+    forward.dismiss(GO_ON);
+    expect(call.finished).toBe(false);
+    memberCall.sendBytes(Buffer.concat([first.subarray(7), framed("next")]));
+    expect(await ended(call)).toEqual(GO_ON);
+    expect(Buffer.from(call.answerBytes).equals(first)).toBe(true);
+    await waitFor("the member's call to be cancelled", () => memberCall.reset?.code === ErrorCode.CANCEL);
+  });
+});
+
 describe("a member that refuses to serve", () => {
   const refusals = ["etcdserver: no leader", "etcdserver: server stopped"];
 

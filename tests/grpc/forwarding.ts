@@ -3,9 +3,11 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { methodPath } from "../../src/etcd/services.ts";
 import { KV, RangeRequestSchema } from "../../src/gen/etcdserverpb/kv_pb.ts";
 import { Watch } from "../../src/gen/etcdserverpb/watch_pb.ts";
+import { Election } from "../../src/gen/v3electionpb/election_pb.ts";
 import { Channel } from "../../src/grpc/channel.ts";
 import type { ChannelOptions } from "../../src/grpc/channel-options.ts";
 import type { Status } from "../../src/grpc/status.ts";
+import type { EndlessForward } from "../../src/proxy/endless-calls.ts";
 import type { ForwardLimits } from "../../src/proxy/forward/forward-limits.ts";
 import { SingleRequestForward } from "../../src/proxy/forward/single-request.ts";
 import { StreamForward } from "../../src/proxy/forward/stream.ts";
@@ -16,6 +18,7 @@ import { framed, type StandInMember } from "./stand-in-member.ts";
 export const READ = methodPath(KV.method.range);
 export const WRITE = methodPath(KV.method.put);
 export const WATCH = methodPath(Watch.method.watch);
+const OBSERVE = methodPath(Election.method.observe);
 
 /** A request that every read of these tests can be: what it asks for does not matter here. */
 const REQUEST = framed(
@@ -79,8 +82,20 @@ export class Forwarding implements Disposable {
   /** A call with a stream of requests, none sent yet. */
   stream(path: string, options: Omit<RecordedCallOptions, "path"> = {}): RecordedCall {
     const call = new RecordedCall({ path, ...options });
-    new StreamForward(call, this.channel, this.#limits);
+    new StreamForward(call, this.channel, this.#limits, null, false);
     return call;
+  }
+
+  /** A call of each kind that is endless, and the same for who ends it. */
+  endless(kind: "stream" | "server stream"): { call: RecordedCall; forward: EndlessForward } {
+    const call = new RecordedCall({ path: kind === "stream" ? WATCH : OBSERVE });
+    if (kind === "stream") {
+      return { call, forward: new StreamForward(call, this.channel, this.#limits, null, true) };
+    }
+    const forward = new SingleRequestForward(call, this.channel, this.#limits, false);
+    forward.followEndless();
+    call.request(REQUEST);
+    return { call, forward };
   }
 
   [Symbol.dispose](): void {

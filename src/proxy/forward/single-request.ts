@@ -16,7 +16,9 @@ import type { ServerCall } from "../../grpc/server-call.ts";
 import { readStatus, type Status } from "../../grpc/status.ts";
 import type { Upstream } from "../../grpc/upstream.ts";
 import type { HeaderField } from "../../hpack/header-field.ts";
+import type { EndlessForward } from "../endless-calls.ts";
 import type { AnswerEffects } from "./answer-effects.ts";
+import { EndlessAnswer } from "./endless-answer.ts";
 import type { ForwardLimits } from "./forward-limits.ts";
 import { Repeats } from "./repeats.ts";
 import type { RequestMessage } from "./request-message.ts";
@@ -29,10 +31,12 @@ import { callUpstream } from "./upstream-call.ts";
  */
 const HELD_BYTES_MAX = 16 * 1024;
 
-export class SingleRequestForward extends SingleRequestCall implements ClientCallHandler {
+export class SingleRequestForward extends SingleRequestCall implements ClientCallHandler, EndlessForward {
   readonly spreads = true;
   readonly #unary: boolean;
   readonly #effects: AnswerEffects | null;
+  /** Set where the call does not end by itself. */
+  #endless: EndlessAnswer | null = null;
   #upstreamCall: ClientCall | null = null;
   /** The answer's head, and the first piece of a unary one, held back until there is more to send. */
   #heldHead: readonly HeaderField[] | null = null;
@@ -52,6 +56,21 @@ export class SingleRequestForward extends SingleRequestCall implements ClientCal
     super(call, channel, limits, request);
     this.#unary = unary;
     this.#effects = effects;
+  }
+
+  /** The call goes on for as long as its client likes: to be said before its answer begins. */
+  followEndless(): void {
+    this.#endless = new EndlessAnswer();
+  }
+
+  /** For a call that is endless. */
+  dismiss(status: Status): void {
+    this.#endless?.dismiss(status);
+    this.#endIfDue();
+  }
+
+  get finished(): boolean {
+    return this.call.finished;
   }
 
   /** Sends a request on that was whole from the start. */
@@ -157,8 +176,17 @@ export class SingleRequestForward extends SingleRequestCall implements ClientCal
   #sendPiece(bytes: Uint8Array, start: number, end: number): void {
     this.#effects?.beforePiece(this.request, bytes, start, end, !this.#pieceSent);
     this.#pieceSent = true;
-    const sentBytes = this.call.sendMessageBytes(bytes, start, end);
+    const sentEnd = this.#endless?.follow(bytes, start, end) ?? end;
+    const sentBytes = this.call.sendMessageBytes(bytes, start, sentEnd);
     if (sentBytes > 0) this.#upstreamCall?.consume(sentBytes);
+    if (this.#endless !== null) this.#endIfDue();
+  }
+
+  #endIfDue(): void {
+    const status = this.#endless?.due ?? null;
+    if (status === null || this.finished) return;
+    this.call.finishWithStatus(status);
+    this.onCancel();
   }
 
   protected override finishWithStatus(status: Status): void {

@@ -14,22 +14,26 @@ import type { ChannelCall } from "../../grpc/channel-options.ts";
 import type { CallFailure, ClientCall, ClientCallHandler } from "../../grpc/client-call.ts";
 import { MessageScanner } from "../../grpc/message-scanner.ts";
 import type { CallReceiver, ServerCall } from "../../grpc/server-call.ts";
-import { readStatus } from "../../grpc/status.ts";
+import { readStatus, type Status } from "../../grpc/status.ts";
 import type { Upstream } from "../../grpc/upstream.ts";
 import type { HeaderField } from "../../hpack/header-field.ts";
+import type { EndlessForward } from "../endless-calls.ts";
 import type { AnswerEffects } from "./answer-effects.ts";
+import { EndlessAnswer } from "./endless-answer.ts";
 import { type ForwardLimits, NEVER_PROCESSED_REPEATS_MAX, requestTooLarge } from "./forward-limits.ts";
 import { callUpstream, endUnserved } from "./upstream-call.ts";
 
 /** Request bytes kept until the answer begins: enough for the first message of a watch, or a heartbeat. */
 const KEPT_BYTES_MAX = 4 * 1024;
 
-export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCall {
+export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCall, EndlessForward {
   readonly #call: ServerCall;
   readonly #channel: Channel;
   readonly #limits: ForwardLimits;
   readonly #scanner: MessageScanner;
   readonly #effects: AnswerEffects | null;
+  /** Null: the call ends by itself. */
+  readonly #endless: EndlessAnswer | null;
   #upstreamCall: ClientCall | null = null;
   /**
    * The request so far; null once it cannot be sent again. Before the connection its bytes are not consumed,
@@ -47,13 +51,15 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
     call: ServerCall,
     channel: Channel,
     limits: ForwardLimits,
-    effects: AnswerEffects | null = null,
+    effects: AnswerEffects | null,
+    endless: boolean,
   ) {
     this.#call = call;
     this.#channel = channel;
     this.#limits = limits;
     this.#scanner = new MessageScanner(limits.sendBytesMax);
     this.#effects = effects;
+    this.#endless = endless ? new EndlessAnswer() : null;
     call.receiver = this;
     channel.begin(this);
   }
@@ -86,6 +92,16 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
     this.#channel.forget(this);
     this.#upstreamCall?.cancel();
     this.#effects?.beforeEnd(null, null);
+  }
+
+  /** For a call that is endless. */
+  dismiss(status: Status): void {
+    this.#endless?.dismiss(status);
+    this.#endIfDue();
+  }
+
+  get finished(): boolean {
+    return this.#call.finished;
   }
 
   // From the channel.
@@ -131,8 +147,10 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
 
   onAnswerBytes(bytes: Uint8Array, start: number, end: number): void {
     this.#effects?.beforePiece(null, bytes, start, end, false);
-    const sentBytes = this.#call.sendMessageBytes(bytes, start, end);
+    const sentEnd = this.#endless?.follow(bytes, start, end) ?? end;
+    const sentBytes = this.#call.sendMessageBytes(bytes, start, sentEnd);
     if (sentBytes > 0) this.#upstreamCall?.consume(sentBytes);
+    this.#endIfDue();
   }
 
   onAnswerTrailers(fields: readonly HeaderField[]): void {
@@ -165,6 +183,13 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
       this.#effects?.beforeEnd(null, null);
       this.#call.finishWithStatus(failure.status);
     }
+  }
+
+  #endIfDue(): void {
+    const status = this.#endless?.due ?? null;
+    if (status === null || this.finished) return;
+    this.#call.finishWithStatus(status);
+    this.onCancel();
   }
 
   #send(upstreamCall: ClientCall, bytes: Uint8Array, start: number, end: number): void {
