@@ -43,6 +43,7 @@ const EXTRA_CONNECTIONS_MAX = 15;
 
 export class Channel implements UpstreamOwner {
   readonly #choice: EndpointChoice;
+  #listed: readonly Endpoint[];
   readonly #dialer: Dialer<UpstreamSocket>;
   readonly #events: ChannelEvents;
   /** Calls with one request go to the members in turn, not only to the one in use. */
@@ -72,9 +73,17 @@ export class Channel implements UpstreamOwner {
   constructor(options: ChannelOptions) {
     const random = options.random ?? Math.random;
     const { balancer } = options;
+    this.#listed = options.endpoints;
     this.#choice = new EndpointChoice(options.endpoints, { retryDelayMs: SET_ASIDE_MS, random, balancer });
     this.#spreads = balancer === "round-robin" || balancer === "weighted";
-    this.#standby = new StandbyConnections((endpoint, owner) => this.#newUpstream(endpoint, owner));
+    this.#standby = new StandbyConnections({
+      dial: (endpoint, owner) => this.#newUpstream(endpoint, owner),
+      onStandbyFailed: (endpoint, reason) => {
+        // Or calls that are spread would have it dialled again and again. Quietly: the log hears from the checks.
+        const inUse = endpoint.name === this.#current?.endpoint.name;
+        if (this.#spreads && !inUse) this.#choice.failed(endpoint, reason, performance.now());
+      },
+    });
     this.#events = options.events;
     this.#waiting = new WaitingCalls(options.waiting ?? WAITING_LIMITS);
     this.#switchPauseMs = options.switchPauseMs ?? SWITCH_PAUSE_MS;
@@ -126,18 +135,21 @@ export class Channel implements UpstreamOwner {
   replaceEndpoints(endpoints: readonly Endpoint[]): void {
     if (this.#closed) return;
     this.#choice.replace(endpoints);
-    const listed = (upstream: Upstream): boolean =>
-      endpoints.some(({ name, scheme }) => {
-        return name === upstream.endpoint.name && scheme === upstream.endpoint.scheme;
-      });
-    this.#next = this.#next.filter(({ name }) => endpoints.some((endpoint) => endpoint.name === name));
-    if (this.#coming !== null && !listed(this.#coming)) {
+    this.#listed = endpoints;
+    // As they are on the new list: to dial one under its old scheme could be to do without TLS.
+    this.#next = this.#next.flatMap(({ name }) => endpoints.filter((endpoint) => endpoint.name === name));
+    this.#standby.keepOnly(endpoints);
+    if (this.#coming !== null && !this.#isListed(this.#coming)) {
       this.#coming.abandon();
       this.#coming = null;
       this.connect();
-    } else if (this.#current === null ? this.#retryTimer !== undefined : !listed(this.#current)) {
+    } else if (this.#current === null ? this.#retryTimer !== undefined : !this.#isListed(this.#current)) {
       if (this.#coming === null) this.connect();
     }
+  }
+
+  #isListed({ endpoint }: Upstream): boolean {
+    return this.#listed.some(({ name, scheme }) => name === endpoint.name && scheme === endpoint.scheme);
   }
 
   /** Every endpoint, the one in use first. */
@@ -213,7 +225,7 @@ export class Channel implements UpstreamOwner {
 
   /** The endpoint is on no list any more: nothing is kept for it but the calls that are under way. */
   forgetEndpoint(endpoint: Endpoint): void {
-    this.#standby.forget(endpoint, "the endpoint is no longer listed");
+    this.#standby.retire(endpoint);
   }
 
   /** Takes in what a check has found: where it speaks against the member in use, another one takes its place. */
@@ -295,7 +307,11 @@ export class Channel implements UpstreamOwner {
     if (better.name === current.endpoint.name || !this.#choice.isFit(better, nowMs)) return;
     // Nothing is wrong: so no hurry.
     const onlyFaster = this.#choice.isFit(current.endpoint, nowMs);
-    if (onlyFaster && nowMs - this.#switchedAtMs < FASTER_PAUSE_MS) return;
+    if (onlyFaster && nowMs - this.#switchedAtMs < FASTER_PAUSE_MS) {
+      // Or the next comparison would be with the one that was not turned to.
+      this.#choice.keep(current.endpoint);
+      return;
+    }
     this.#switchedAtMs = nowMs;
     this.#bringUp(this.#choice.candidates(nowMs).filter((endpoint) => this.#choice.isFit(endpoint, nowMs)));
   }
@@ -410,7 +426,7 @@ export class Channel implements UpstreamOwner {
     this.#coming = null;
     if (this.#next.length > 0) {
       this.#bringUp(this.#next);
-    } else if (this.#current === null) {
+    } else if (this.#current === null || !this.#isListed(this.#current)) {
       this.#events.onAllFailed?.();
       this.#retryTimer = setTimeout(() => this.connect(), this.#backoff.next());
     } else {

@@ -17,23 +17,33 @@ export interface StandbyUse {
   onFailed(reason: string, failure: DialFailure | null): void;
 }
 
+/** What the channel has to do with them. */
+export interface StandbyOwner {
+  dial(endpoint: Endpoint, owner: UpstreamOwner): Upstream;
+  /** A connection could not be made, or was lost; not for want of files here. */
+  onStandbyFailed(endpoint: Endpoint, reason: string): void;
+}
+
 interface Standby {
   readonly upstream: Upstream;
   readonly waiting: Set<StandbyUse>;
 }
 
 export class StandbyConnections implements UpstreamOwner {
-  readonly #dial: (endpoint: Endpoint, owner: UpstreamOwner) => Upstream;
+  readonly #owner: StandbyOwner;
   readonly #byName = new Map<string, Standby>();
 
-  constructor(dial: (endpoint: Endpoint, owner: UpstreamOwner) => Upstream) {
-    this.#dial = dial;
+  constructor(owner: StandbyOwner) {
+    this.#owner = owner;
   }
 
-  /** The connection to `endpoint` if it takes a call now, else null; one is made then. */
+  /**
+   * The connection to `endpoint` if it takes a call now, else null; one is made then. One stream is left to checks: a member
+   * that is busy shall not seem to be silent.
+   */
   ready(endpoint: Endpoint): Upstream | null {
     const { upstream } = this.#of(endpoint);
-    return upstream.canOpen ? upstream : null;
+    return upstream.canOpen && upstream.connection.streamsFree > 1 ? upstream : null;
   }
 
   /** Hands a connection to `user` as soon as it takes calls. Returns what ends the wait. */
@@ -43,11 +53,7 @@ export class StandbyConnections implements UpstreamOwner {
       user.onReady(upstream);
       return () => {};
     }
-    if (upstream.ready) {
-      // All its streams are taken: so somebody is served there.
-      user.onFailed("takes no more calls at once", null);
-      return () => {};
-    }
+    // Where all its streams are taken, until a call has ended.
     waiting.add(user);
     return () => waiting.delete(user);
   }
@@ -64,6 +70,21 @@ export class StandbyConnections implements UpstreamOwner {
     this.#byName.delete(endpoint.name);
     standby.upstream.owner = owner;
     return standby.upstream;
+  }
+
+  /** Retires connections to any other endpoint. */
+  keepOnly(endpoints: readonly Endpoint[]): void {
+    for (const { upstream } of this.#byName.values()) {
+      if (!endpoints.some(({ name }) => name === upstream.endpoint.name)) this.retire(upstream.endpoint);
+    }
+  }
+
+  /** Keeps nothing for `endpoint` but the calls that are under way. */
+  retire(endpoint: Endpoint): void {
+    const standby = this.#byName.get(endpoint.name);
+    if (standby === undefined) return;
+    this.#byName.delete(endpoint.name);
+    standby.upstream.retire();
   }
 
   /** Ends the connection to `endpoint`; calls on it fail for this reason. */
@@ -87,7 +108,10 @@ export class StandbyConnections implements UpstreamOwner {
       if (usable) return known;
       upstream.retire();
     }
-    const standby = { upstream: this.#dial(endpoint, this), waiting: new Set<StandbyUse>() };
+    const standby: Standby = {
+      upstream: this.#owner.dial(endpoint, this),
+      waiting: known?.waiting ?? new Set(),
+    };
     this.#byName.set(endpoint.name, standby);
     return standby;
   }
@@ -102,29 +126,39 @@ export class StandbyConnections implements UpstreamOwner {
   // From the connections.
 
   onReady(upstream: Upstream): void {
-    const standby = this.#byName.get(upstream.endpoint.name);
-    if (standby?.upstream !== upstream) return;
-    const waiting = [...standby.waiting];
-    standby.waiting.clear();
-    for (const user of waiting) {
-      if (upstream.canOpen) user.onReady(upstream);
-      else user.onFailed("takes no calls", null);
-    }
+    this.#serveWaiting(upstream);
   }
 
   onFailed(upstream: Upstream, reason: string, failure: DialFailure | null): void {
-    for (const user of this.#drop(upstream)?.waiting ?? []) user.onFailed(reason, failure);
+    const standby = this.#drop(upstream);
+    if (standby !== undefined && failure !== "exhausted")
+      this.#owner.onStandbyFailed(upstream.endpoint, reason);
+    for (const user of standby?.waiting ?? []) user.onFailed(reason, failure);
   }
 
-  onGoaway(upstream: Upstream): void {
-    this.#drop(upstream);
+  onGoaway(upstream: Upstream, reason: string): void {
+    for (const user of this.#drop(upstream)?.waiting ?? []) user.onFailed(reason, null);
   }
 
-  onLost(upstream: Upstream): void {
-    this.#drop(upstream);
+  onLost(upstream: Upstream, reason: string, expected: boolean): void {
+    const standby = this.#drop(upstream);
+    if (standby !== undefined && !expected) this.#owner.onStandbyFailed(upstream.endpoint, reason);
+    for (const user of standby?.waiting ?? []) user.onFailed(reason, null);
   }
 
-  onCallEnded(): void {}
+  onCallEnded(upstream: Upstream): void {
+    this.#serveWaiting(upstream);
+  }
+
+  #serveWaiting(upstream: Upstream): void {
+    const standby = this.#byName.get(upstream.endpoint.name);
+    if (standby?.upstream !== upstream) return;
+    for (const user of standby.waiting) {
+      if (!upstream.canOpen) return;
+      standby.waiting.delete(user);
+      user.onReady(upstream);
+    }
+  }
 
   onLimit(): void {}
 }

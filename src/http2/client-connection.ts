@@ -61,6 +61,11 @@ export class ClientConnection extends Connection {
     );
   }
 
+  /** How many streams the server takes beside those that are open. */
+  get streamsFree(): number {
+    return this.outbound.remoteSettings.concurrentStreamsMax - this.streams.size;
+  }
+
   /** True while the server's MAX_CONCURRENT_STREAMS is 0: there is nothing whose end could be waited for. */
   get takesNoStreams(): boolean {
     return this.settingsReceived && this.outbound.remoteSettings.concurrentStreamsMax === 0;

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Verdict } from "../../src/endpoints/endpoint-report.ts";
 import { Code } from "../../src/grpc/status.ts";
+import { ErrorCode } from "../../src/http2/error-code.ts";
 import type { Upstream } from "../../src/grpc/upstream.ts";
 import { waitFor } from "../harness/wait-for.ts";
 import { ended, Forwarding, READ, WATCH, WRITE } from "./forwarding.ts";
@@ -192,6 +193,29 @@ describe("another list of endpoints", () => {
     expect(await ended(waiting)).toEqual(OK);
   });
 
+  test("of members that cannot be reached yet leaves the one in use as soon as one can, without any check", async () => {
+    using gone = new StandInMember({ answer: answerOk });
+    using added = new StandInMember({ answer: answerOk });
+    added.down();
+    using proxy = new Forwarding([gone]);
+    await proxy.connectedTo(gone);
+    proxy.channel.replaceEndpoints([added.endpoint]);
+    await waitFor("the failure", () => proxy.events.includes(`down ${added.endpoint.name}`));
+    expect(await ended(proxy.single(WRITE))).toEqual(OK);
+    using risen = new StandInMember({ answer: answerOk, port: added.endpoint.port });
+    await proxy.connectedTo(risen);
+  });
+
+  test("has an endpoint dialled under its new scheme, though it was about to be dialled under the old one", async () => {
+    using mute = new StandInMember({ instead: new Uint8Array(0) });
+    using plain = new StandInMember({ answer: answerOk });
+    using proxy = new Forwarding([mute, plain], { dialTimeoutMs: 300 });
+    await waitFor("the dial", () => mute.accepted === 1);
+    proxy.channel.replaceEndpoints([mute.endpoint, { ...plain.endpoint, scheme: "https" }]);
+    await waitFor("its failure", () => proxy.events.includes(`down ${plain.endpoint.name}`));
+    expect(proxy.events).not.toContain(`up ${plain.endpoint.name}`);
+  });
+
   test("gives up a dial to an endpoint that is on it no more", async () => {
     using mute = new StandInMember({ instead: new Uint8Array(0) });
     using added = new StandInMember({ answer: answerOk });
@@ -240,5 +264,60 @@ describe("calls that are spread", () => {
     await second.call(0);
     second.connections[0]!.cut();
     for (const read of reads) expect(await ended(read)).toEqual(OK);
+  });
+
+  test("leave a stream to checks: a member that is busy does not seem to be silent", async () => {
+    using first = new StandInMember({ answer: answerOk });
+    using second = new StandInMember({ concurrentStreamsMax: 3 });
+    using proxy = new Forwarding([first, second], { balancer: "round-robin" });
+    await proxy.connectedTo(first);
+    await lent(proxy, second);
+    const reads = Array.from({ length: 20 }, () => proxy.single(READ));
+    await waitFor("the others", () => countOf(first) === 18 && countOf(second) === 2);
+    expect((await lent(proxy, second)).endpoint).toBe(second.endpoint);
+    for (const call of second.calls) call.answer("done");
+    for (const read of reads) expect(await ended(read)).toEqual(OK);
+  });
+
+  test("a check waits where a member lets nobody in, until a call has ended", async () => {
+    using first = new StandInMember({ answer: answerOk });
+    using second = new StandInMember({ concurrentStreamsMax: 1 });
+    using proxy = new Forwarding([first, second], { balancer: "round-robin" });
+    await proxy.connectedTo(first);
+    const upstream = await lent(proxy, second);
+    const handler = { onResponse() {}, onData() {}, onTrailers() {}, onSent() {}, onReset() {} };
+    const stream = upstream.connection.open([], true, handler);
+    const next = lent(proxy, second);
+    stream.reset(ErrorCode.CANCEL);
+    expect(await next).toBe(upstream);
+  });
+
+  test("run on where their member leaves the list, and then its connection ends", async () => {
+    using first = new StandInMember({ answer: answerOk });
+    using gone = new StandInMember();
+    using proxy = new Forwarding([first, gone], { balancer: "round-robin" });
+    await proxy.connectedTo(first);
+    const upstream = await lent(proxy, gone);
+    const writes = [proxy.single(WRITE), proxy.single(WRITE)];
+    const call = await gone.call(0);
+    proxy.channel.replaceEndpoints([first.endpoint]);
+    proxy.channel.forgetEndpoint(gone.endpoint);
+    expect(upstream.ready).toBe(true);
+    call.answer("done");
+    for (const write of writes) expect(await ended(write)).toEqual(OK);
+    await waitFor("the end of the connection", () => !upstream.ready);
+  });
+
+  test("do not have a member dialled again and again that ends every connection", async () => {
+    using first = new StandInMember({ answer: answerOk });
+    using bad = new StandInMember({ instead: new TextEncoder().encode("HTTP/1.1 400 Bad Request\r\n\r\n") });
+    using proxy = new Forwarding([first, bad], { balancer: "round-robin" });
+    await proxy.connectedTo(first);
+    for (let count = 0; count < 10; count++) {
+      for (let turn = 0; turn < 2; turn++) expect(await ended(proxy.single(READ))).toEqual(OK);
+      await waitFor("the dial to end", () => bad.accepted > 0);
+      await Bun.sleep(10);
+    }
+    expect(bad.accepted).toBe(1);
   });
 });
