@@ -18,6 +18,8 @@ export type Verdict =
       readonly reason: string;
       /** Nobody is there: connections to it are refused. */
       readonly refused: boolean;
+      /** It could not be asked, since its host name has no address now: connections that exist may be well. */
+      readonly unresolved?: boolean;
     };
 
 /** As in `Verdict`; `failed`: a dial or a connection failed a moment ago, and it is set aside. */

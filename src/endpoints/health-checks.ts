@@ -26,6 +26,8 @@ export interface Probe {
    * done here. Returns what gives it up.
    */
   start(endpoint: Endpoint, done: (result: ProbeResult) => void): () => void;
+  /** Whether an endpoint that was well when asked last is worth another question now; without it, always. */
+  isDue?(endpoint: Endpoint): boolean;
   /** The endpoint is checked no more: what is kept for it can go. */
   forget?(endpoint: Endpoint): void;
 }
@@ -60,6 +62,7 @@ const OWN_DELAY_MS = 250;
 export class HealthChecks {
   readonly #options: HealthChecksOptions;
   readonly #checked = new Map<string, CheckedEndpoint>();
+  #closed = false;
 
   constructor(endpoints: readonly Endpoint[], options: HealthChecksOptions) {
     this.#options = options;
@@ -68,6 +71,7 @@ export class HealthChecks {
 
   /** Another list; endpoints on both are checked on as they were. */
   replace(endpoints: readonly Endpoint[]): void {
+    if (this.#closed) return;
     const names = new Set(endpoints.map(({ name }) => name));
     for (const [name, checked] of this.#checked) {
       if (names.has(name)) continue;
@@ -88,6 +92,7 @@ export class HealthChecks {
   }
 
   close(): void {
+    this.#closed = true;
     for (const checked of this.#checked.values()) checked.close();
     this.#checked.clear();
   }
@@ -126,6 +131,11 @@ class CheckedEndpoint {
   }
 
   #ask(): void {
+    const isWell = this.#goodInARow > 0 && this.#verdict === "fit" && this.#running.size === 0;
+    if (isWell && this.#options.probe.isDue?.(this.endpoint) === false) {
+      this.#askAfter(this.#interval());
+      return;
+    }
     const probe = new RunningProbe(this.endpoint, this.#options, {
       answered: (result) => {
         // Whoever answers now answers the older questions too.

@@ -57,7 +57,8 @@ export class GatewayConnection implements DialOwner<PipeEnd>, PipeOwner, LiveCon
 
   dialled(socket: Socket<PipeEnd>): void {
     if (this.#upstream.loopGuard.leadsBack(socket, this.#endpoint)) {
-      socket.end();
+      // At once: what it still had to say would be taken for the next endpoint's.
+      socket.terminate();
       this.dialFailed(this.#loopError());
       return;
     }

@@ -24,6 +24,12 @@ export interface LiveConnection {
   destroy(): void;
 }
 
+/** Bytes that have passed between a member and its clients. */
+export interface MemberBytes {
+  readonly fromClients: number;
+  readonly fromMember: number;
+}
+
 export class GatewayConnections {
   readonly #log: Logger;
   readonly #live = new Set<LiveConnection>();
@@ -120,6 +126,19 @@ export class GatewayConnections {
   /** Has every connection look whether it is idle. */
   sweep(quietMax: number): void {
     for (const connection of this.#live) connection.sweep(quietMax);
+  }
+
+  /** What has passed between the member `endpoint` and its clients, in bytes. */
+  bytesOf(endpoint: string): MemberBytes {
+    const traffic = this.#traffic.get(endpoint);
+    const bytes = { fromClients: traffic?.bytesToMember ?? 0, fromMember: traffic?.bytesToClients ?? 0 };
+    if (traffic === undefined || traffic.connectionsOpen === 0) return bytes;
+    for (const connection of this.#live) {
+      if (connection.traffic !== traffic) continue;
+      bytes.fromClients += connection.bytesFromClient;
+      bytes.fromMember += connection.bytesFromMember;
+    }
+    return bytes;
   }
 
   /** What was counted for each of the members `endpoints`, and for others that clients are still connected to. */

@@ -233,11 +233,14 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         resolver: options.resolver,
         now,
         loopGuard,
+        bytesOf: (name) => connections.bytesOf(name),
       }),
       onVerdict(endpoint, verdict) {
         upstream.judged(endpoint, verdict);
+        // A name server that fails is no reason to end connections that exist.
+        if (verdict.kind !== "silent" || verdict.unresolved === true) return;
         // Where nobody else answers, clients would only come back to it.
-        if (verdict.kind !== "silent" || !someoneElseAnswers(endpoint)) return;
+        if (!someoneElseAnswers(endpoint)) return;
         connections.closeAll(endpoint.name, verdict.reason);
       },
       clock: REAL_TIMERS,
@@ -261,6 +264,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       choice.replace(usable);
       checks?.replace(usable);
       connections.forgetAllBut(usable.map(({ name }) => name));
+      for (const name of stats.dialFailures.keys()) {
+        if (!usable.some((endpoint) => endpoint.name === name)) stats.dialFailures.delete(name);
+      }
     },
     get draining() {
       return draining;

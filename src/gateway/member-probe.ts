@@ -5,6 +5,10 @@
  * process: a member in plain text must answer HTTP/2's preface by SETTINGS (RFC 9113 §3.4), one that speaks TLS must answer
  * in the handshake, be it with an alert: whom it trusts is between it and the clients. Which of the two it speaks is found
  * out where the operator did not say it.
+ *
+ * A member that demands a certificate of its clients logs a line for each connection that shows none. Nothing else answers
+ * for its process, so while it is well it is asked only as often as that is worth a line: when clients have sent it
+ * something and nothing has come back, and now and then.
  */
 import type { Socket } from "bun";
 import type { Endpoint } from "../endpoints/endpoint.ts";
@@ -14,6 +18,7 @@ import { Dialer } from "../net/dial.ts";
 import type { DialError } from "../net/dial-error.ts";
 import type { DnsResolver } from "../net/resolver.ts";
 import { createDialContext, dialTls, NO_CREDENTIALS, type SecureContext } from "../net/tls.ts";
+import type { MemberBytes } from "./connections.ts";
 import type { LoopGuard } from "./loop-guard.ts";
 
 export interface MemberProbeOptions {
@@ -23,6 +28,8 @@ export interface MemberProbeOptions {
   /** A monotonic clock in milliseconds. */
   readonly now: () => number;
   readonly loopGuard: Pick<LoopGuard, "leadsBack">;
+  /** What has passed between a member and clients so far. */
+  readonly bytesOf: (endpoint: string) => MemberBytes;
 }
 
 /** HTTP/2's client preface with an empty SETTINGS frame (RFC 9113 §3.4, §6.5). */
@@ -33,13 +40,27 @@ const FRAME_TYPE_SETTINGS = 4;
 /** A connect that is not answered cannot be called off: this often one more of them is made to a black hole. */
 const STUCK_RETRY_MS = 3_000;
 
+/** A member that logs each question, and is well, is asked no later than this. */
+const QUIET_MS = 10_000;
+/** How long a member over TLS may take to say that it misses our certificate: TLS 1.3 tells that behind the handshake. */
+const REFUSAL_MS = 1_000;
+
 type Speech = "plain" | "tls";
+
+/** What is known of a member over TLS: whether it misses a certificate of ours, and when it was well last. */
+interface Manners {
+  /** Null until it has had time to say it. */
+  demandsCertificate: boolean | null;
+  wellMs: number;
+  bytes: MemberBytes;
+}
 
 export class MemberProbe implements Probe {
   readonly #options: MemberProbeOptions;
   readonly #dialer: Dialer<Question | null>;
   /** What endpoints without a scheme were found to speak. */
   readonly #found = new Map<string, Speech>();
+  readonly #manners = new Map<string, Manners>();
   #anyCertificate: SecureContext | undefined;
 
   constructor(options: MemberProbeOptions) {
@@ -54,11 +75,22 @@ export class MemberProbe implements Probe {
         end: (socket) => socket.data?.ended(),
         close: (socket) => socket.data?.ended(),
         // Whatever is wrong shows as the end of the connection, which follows.
-        error: (socket) => {
+        error: (socket, error) => {
+          if (isAlert(error)) socket.data?.refused();
           socket.terminate();
         },
       },
     });
+  }
+
+  isDue({ name }: Endpoint): boolean {
+    const manners = this.#manners.get(name);
+    if (manners?.demandsCertificate !== true) return true;
+    const before = manners.bytes;
+    manners.bytes = this.#options.bytesOf(name);
+    const unanswered =
+      manners.bytes.fromClients !== before.fromClients && manners.bytes.fromMember === before.fromMember;
+    return unanswered || this.#options.now() - manners.wellMs >= QUIET_MS;
   }
 
   start(endpoint: Endpoint, done: (result: ProbeResult) => void): () => void {
@@ -67,6 +99,7 @@ export class MemberProbe implements Probe {
       const { hostname, port, name } = endpoint;
       const tls = speech === "tls" ? dialTls(this.#contextForAnyCertificate(), hostname, false) : undefined;
       question = new Question(speech, this.#options, endpoint, (result) => {
+        if (speech === "tls") this.#learn(name, question, result);
         if (result !== "speaks otherwise") {
           if (result.kind === "fit" && endpoint.scheme === "unstated") this.#found.set(name, speech);
           done(result);
@@ -99,6 +132,24 @@ export class MemberProbe implements Probe {
 
   forget(endpoint: Endpoint): void {
     this.#found.delete(endpoint.name);
+    this.#manners.delete(endpoint.name);
+  }
+
+  /** A member that is not well may come back with other manners. */
+  #learn(name: string, question: Question, result: ProbeResult | "speaks otherwise"): void {
+    if (result === "speaks otherwise" || result.kind === "silent") this.#manners.delete(name);
+    if (result === "speaks otherwise" || result.kind !== "fit") return;
+    const known = this.#manners.get(name);
+    const manners: Manners = known ?? {
+      demandsCertificate: null,
+      wellMs: 0,
+      bytes: this.#options.bytesOf(name),
+    };
+    manners.wellMs = this.#options.now();
+    this.#manners.set(name, manners);
+    if (manners.demandsCertificate === null) {
+      question.awaitRefusal((demandsCertificate) => (manners.demandsCertificate = demandsCertificate));
+    }
   }
 
   #contextForAnyCertificate(): SecureContext {
@@ -120,6 +171,9 @@ class Question implements DialOwner<Question | null> {
   #socket: Socket<Question | null> | null = null;
   #answer: Uint8Array = new Uint8Array(0);
   #over = false;
+  #wasRefused = false;
+  #onRefusal: ((refused: boolean) => void) | null = null;
+  #refusalTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     speech: Speech,
@@ -150,9 +204,16 @@ class Question implements DialOwner<Question | null> {
   dialFailed(error: DialError): void {
     if (error.reason === "exhausted") this.#end({ kind: "unknown" });
     else if (error.reason !== "tls")
-      this.#end({ kind: "silent", reason: error.detail, refused: error.reason !== "timeout" });
-    else if (isAlert(error.cause)) this.#fit();
-    else this.#end("speaks otherwise");
+      this.#end({
+        kind: "silent",
+        reason: error.detail,
+        refused: error.reason === "refused",
+        unresolved: error.reason === "unresolved",
+      });
+    else if (isAlert(error.cause)) {
+      this.#wasRefused = true;
+      this.#fit();
+    } else this.#end("speaks otherwise");
   }
 
   received(chunk: Uint8Array): void {
@@ -164,13 +225,38 @@ class Question implements DialOwner<Question | null> {
   }
 
   ended(): void {
+    if (this.#onRefusal !== null) this.#close();
     this.#end("speaks otherwise");
+  }
+
+  /** The member has refused, by an alert, what we have shown. */
+  refused(): void {
+    this.#wasRefused = true;
+    this.#tellRefusal();
+  }
+
+  /**
+   * The answer was a good one: waits for what the member may still say about us, unless the question is given up. To be
+   * called while its end is told.
+   */
+  awaitRefusal(told: (refused: boolean) => void): void {
+    this.#onRefusal = told;
+    if (this.#wasRefused) this.#tellRefusal();
+    else this.#refusalTimer = setTimeout(() => this.#close(), REFUSAL_MS);
   }
 
   giveUp(): void {
     this.#over = true;
     this.dial?.abandon();
-    this.#close();
+    // An answered question is "given up" by the answer to it: it may wait on.
+    if (this.#onRefusal === null) this.#close();
+  }
+
+  #tellRefusal(): void {
+    const told = this.#onRefusal;
+    this.#onRefusal = null;
+    clearTimeout(this.#refusalTimer);
+    told?.(this.#wasRefused);
   }
 
   #fit(): void {
@@ -180,11 +266,12 @@ class Question implements DialOwner<Question | null> {
   #end(result: ProbeResult | "speaks otherwise"): void {
     if (this.#over) return;
     this.#over = true;
-    this.#close();
     this.#done(result);
+    if (this.#onRefusal === null) this.#close();
   }
 
   #close(): void {
+    this.#tellRefusal();
     const socket = this.#socket;
     this.#socket = null;
     if (socket === null) return;

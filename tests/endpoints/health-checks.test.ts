@@ -17,6 +17,8 @@ class Scene {
   readonly clock = new FakeClock();
   readonly told: { readonly name: string; readonly verdict: Verdict; readonly atMs: number }[] = [];
   readonly forgotten: string[] = [];
+  /** Whether endpoints that are well are worth a question. */
+  due = true;
   /** What each endpoint answers at once; null: nothing. */
   readonly answers = new Map<string, ProbeResult | null>();
   asked = 0;
@@ -37,6 +39,7 @@ class Scene {
           });
           return () => this.#pending.delete(done);
         },
+        isDue: () => this.due,
         forget: ({ hostname }) => this.forgotten.push(hostname),
       },
       intervalMs: INTERVAL_MS,
@@ -88,6 +91,22 @@ describe("an endpoint that answers", () => {
     expect(scene.news()).toEqual(["a fit"]);
     expect(scene.running).toBe(0);
   });
+});
+
+test("an endpoint that is well is not asked while that is not worth it; one that is not well is", () => {
+  const scene = new Scene();
+  scene.answers.set("a", FIT);
+  scene.due = false;
+  scene.clock.advance(5 * INTERVAL_MS);
+  expect(scene.asked).toBe(1);
+  scene.due = true;
+  scene.answers.delete("a");
+  scene.clock.advance(INTERVAL_MS);
+  expect(scene.asked).toBe(2);
+  scene.due = false;
+  scene.news();
+  scene.clock.advance(2 * TIMEOUT_MS);
+  expect(scene.news()).toEqual(["a silent"]);
 });
 
 describe("an endpoint that falls silent", () => {
@@ -196,5 +215,7 @@ describe("another list", () => {
     scene.clock.advance(600);
     scene.checks.close();
     expect([scene.clock.timers, scene.running]).toEqual([0, 0]);
+    scene.checks.replace([a]); // A lookup that was under way.
+    expect(scene.clock.timers).toBe(0);
   });
 });

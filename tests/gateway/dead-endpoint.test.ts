@@ -2,6 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { createEndpoint } from "../../src/endpoints/endpoint.ts";
 import type { EndpointTraffic } from "../../src/gateway/endpoint-traffic.ts";
+import { DnsError, type DnsResolver } from "../../src/net/resolver.ts";
+import { StandInMember } from "../grpc/stand-in-member.ts";
 import { until } from "../net/until.ts";
 import { connectClient } from "./tcp-peer.ts";
 import { testBlackHole, testGateway, testMember, type TestGateway } from "./test-gateway.ts";
@@ -22,6 +24,37 @@ async function greeted(gateway: TestGateway) {
 const DEAD = "endpoint is dead, its clients are reset";
 
 describe("an endpoint that is found dead", () => {
+  test("only because its name does not resolve any more keeps its clients; new ones go to another", async () => {
+    using named = new StandInMember();
+    using other = new StandInMember();
+    let failing = false;
+    const resolver: DnsResolver = {
+      srv: async () => [],
+      addresses: async () => {
+        if (failing) throw new DnsError("member.test", "ETIMEOUT", undefined);
+        return ["127.0.0.1"];
+      },
+    };
+    const gateway = await testGateway([], {
+      endpoints: [createEndpoint("http", "member.test", named.endpoint.port), other.endpoint],
+      healthChecks: { intervalMs: 50, timeoutMs: 5_000 },
+      resolver,
+    });
+    const client = await connectClient(gateway.port);
+    client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    await until(() => client.text !== "");
+    failing = true;
+    await until(() => gateway.log.fieldsOf("endpoint fails its checks").length > 0);
+    // The time of some further checks.
+    const asked = other.accepted;
+    await until(() => other.accepted > asked + 3);
+    expect(client.closed).toBe("no");
+    expect(gateway.stats.connectionsOpen).toBe(1);
+    const next = await connectClient(gateway.port);
+    await until(() => trafficOf(gateway, other.endpoint.port).connectionsTotal === 1);
+    expect(next.closed).toBe("no");
+  });
+
   test("has all of its connections reset on both sides, counted, and told in one line", async () => {
     const member = testMember("A");
     const gateway = await testGateway([member.port]);

@@ -3,9 +3,11 @@ import { readFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createEndpoint, type Endpoint, parseEndpoints } from "../../src/endpoints/endpoint.ts";
 import type { ProbeResult } from "../../src/endpoints/health-checks.ts";
+import type { MemberBytes } from "../../src/gateway/connections.ts";
 import { MemberProbe } from "../../src/gateway/member-probe.ts";
 import { CertificateAuthority } from "../harness/certificates.ts";
 import { type EtcdCluster, startEtcdCluster } from "../harness/etcd-cluster.ts";
+import { until } from "../net/until.ts";
 import { TemporaryFolder } from "../harness/temporary-folder.ts";
 import { closedPort, testBlackHole, testMember } from "./test-gateway.ts";
 
@@ -35,11 +37,15 @@ afterEach(() => {
   for (const giveUp of giveUps.splice(0)) giveUp();
 });
 
+/** What has passed between clients and the member. */
+let passed: MemberBytes = { fromClients: 0, fromMember: 0 };
+
 const newProbe = (loops = false): MemberProbe =>
   new MemberProbe({
     timeoutMs: TIMEOUT_MS,
     now: () => performance.now(),
     loopGuard: { leadsBack: () => loops },
+    bytesOf: () => passed,
   });
 
 /** What the probe says, or "nothing" when it says nothing for longer than its dials may take. */
@@ -151,4 +157,40 @@ test("a probe that is given up says nothing, and leaves no connection", async ()
   giveUp();
   expect(await ask(endpointOf(plain, "http"))).toMatchObject({ kind: "fit" });
   expect(said).toBe(false);
+});
+
+describe("a member that demands certificates of clients, and logs a line for each connection without one", () => {
+  test("is not asked again while it is well, but when what clients send stays without an answer", async () => {
+    const endpoint = endpointOf(mutual, "https");
+    const probe = newProbe();
+    passed = { fromClients: 10, fromMember: 10 };
+    expect(await ask(endpoint, probe)).toMatchObject({ kind: "fit" });
+    await until(() => !probe.isDue(endpoint));
+    passed = { fromClients: 20, fromMember: 11 };
+    expect(probe.isDue(endpoint)).toBe(false);
+    passed = { fromClients: 30, fromMember: 11 };
+    expect(probe.isDue(endpoint)).toBe(true);
+    expect(await ask(endpoint, probe)).toMatchObject({ kind: "fit" });
+    expect(probe.isDue(endpoint)).toBe(false);
+  });
+
+  test("is asked again when it was not well", async () => {
+    const endpoint = endpointOf(mutual, "https");
+    const probe = newProbe();
+    expect(await ask(endpoint, probe)).toMatchObject({ kind: "fit" });
+    await until(() => !probe.isDue(endpoint));
+    expect(await ask({ ...endpoint, port: closedPort() }, probe)).toMatchObject({ kind: "silent" });
+    expect(probe.isDue(endpoint)).toBe(true);
+  });
+
+  test("is told from one that lets everybody in: that is always asked", async () => {
+    const endpoint = endpointOf(secure, "https");
+    const probe = newProbe();
+    for (let times = 0; times < 3; times++) {
+      expect(await ask(endpoint, probe)).toMatchObject({ kind: "fit" });
+      expect(probe.isDue(endpoint)).toBe(true);
+      await Bun.sleep(600); // As long as it may take to say that it wants a certificate, in all.
+    }
+    expect(probe.isDue(endpoint)).toBe(true);
+  });
 });
