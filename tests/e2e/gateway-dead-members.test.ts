@@ -2,14 +2,17 @@
  * Members that have stopped, behind a gateway that checks them: clients that are connected to one are reset in time, come
  * again and are served by another.
  */
+import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { KV } from "../../src/gen/etcdserverpb/kv_pb.ts";
+import { CertificateAuthority } from "../harness/certificates.ts";
 import { type EtcdCluster, startEtcdCluster } from "../harness/etcd-cluster.ts";
 import type { EtcdMember } from "../harness/etcd-member.ts";
 import { etcdctl, EtcdctlStream } from "../harness/etcdctl.ts";
 import { ensureBuilt, type EtcdproxyProcess, startGateway } from "../harness/etcdproxy-process.ts";
 import { readExposition, valueOf } from "../harness/exposition.ts";
 import { GrpcClient } from "../harness/grpc-client.ts";
+import { TemporaryFolder } from "../harness/temporary-folder.ts";
 import { waitFor } from "../harness/wait-for.ts";
 import { curl } from "./curl.ts";
 import { bytes } from "./methods/side.ts";
@@ -37,10 +40,10 @@ async function startChecked(): Promise<{ gateway: EtcdproxyProcess; url: string 
 }
 
 /** The only member that clients of the gateway are connected to. */
-async function memberInUse(url: string): Promise<EtcdMember> {
+async function memberInUse(url: string, members = cluster.members): Promise<EtcdMember> {
   return waitFor("one member in use", async () => {
     const families = readExposition((await curl("HTTP/1.1", `${url}/metrics`)).body);
-    const used = cluster.members.filter(({ endpoint }) => {
+    const used = members.filter(({ endpoint }) => {
       return valueOf(families, `etcdproxy_gateway_endpoint_connections{endpoint="${endpoint}"}`) > 0;
     });
     return used.length === 1 && used[0]!;
@@ -114,5 +117,38 @@ test("where no other member answers, connections are left as they are: the membe
   } finally {
     member.continue();
     await cluster.waitHealthy();
+  }
+});
+
+test("members that want certificates of clients log few lines of the checks, and one that stops is left in time", async () => {
+  using folder = new TemporaryFolder("quiet");
+  const authority = await CertificateAuthority.create(folder, "authority");
+  const [server, own] = await Promise.all([authority.server("member"), authority.client("harness")]);
+  const tls = { server, clients: { caFile: authority.file, own } };
+  await using secure = await startEtcdCluster({ members: 3, tls });
+  const linesOf = ({ logFile }: EtcdMember): number =>
+    readFileSync(logFile, "utf8").split("client didn't provide a certificate").length - 1;
+  const before = secure.members.map(linesOf);
+  await using gateway = await startGateway(secure.endpoints, ["--metrics-addr=http://127.0.0.1:0"]);
+  const startedMs = performance.now();
+  const url = String((await gateway.logged("listening for metrics"))["address"]);
+  using client = new GrpcClient(gateway.address, {}, { caFile: authority.file, certificate: own });
+  const read = () => client.unary(KV.method.range, { key: bytes("quiet"), serializable: true });
+  await read();
+  await waitFor("the time of seven checks of each", () => performance.now() - startedMs > 7_500);
+  for (const [index, member] of secure.members.entries()) {
+    const lines = linesOf(member) - before[index]!;
+    expect(lines).toBeGreaterThan(0);
+    expect(lines).toBeLessThan(4);
+  }
+  const stopped = await memberInUse(url, secure.members);
+  stopped.stop();
+  try {
+    const stoppedMs = performance.now();
+    expect(await read().catch(() => "failed")).toBe("failed");
+    expect(performance.now() - stoppedMs).toBeLessThan(LEFT_WITHIN_MS + SEEN_LATE_MS);
+    await read();
+  } finally {
+    stopped.continue();
   }
 });
