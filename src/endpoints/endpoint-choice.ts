@@ -146,6 +146,11 @@ export class EndpointChoice {
     return record !== undefined && this.#rank(record, nowMs) === 0;
   }
 
+  /** What checks say against `endpoint`, whatever else is known of it; null where they do not. */
+  problemOf({ name }: Endpoint): Exclude<Verdict, { kind: "fit" }> | null {
+    return this.#byName.get(name)?.problem ?? null;
+  }
+
   /** Whether every endpoint has failed, or does not answer. */
   allFailed(nowMs: number): boolean {
     return this.#records.every((record) => this.#rank(record, nowMs) > 1);

@@ -466,12 +466,12 @@ export class Channel implements UpstreamOwner {
 
   /** Calls on it may end by themselves, but not where nobody answers any more; reads need not wait for a leader. */
   #retire(upstream: Upstream): void {
-    const { state, reason = "" } = this.#choice.reportOf(upstream.endpoint, performance.now()) ?? {};
-    if (state === "silent") {
-      upstream.abandon(reason);
+    const problem = this.#choice.problemOf(upstream.endpoint);
+    if (problem?.kind === "silent") {
+      upstream.abandon(problem.reason);
       return;
     }
-    if (state === "unfit") upstream.tellOfLeaving(reason);
+    if (problem !== null) upstream.tellOfLeaving(problem.reason);
     upstream.retire();
   }
 

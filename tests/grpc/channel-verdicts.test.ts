@@ -57,6 +57,23 @@ describe("a verdict against the member in use", () => {
     expect(other.calls).toHaveLength(1);
   });
 
+  test("that is silent ends its calls where it was set aside before as well", async () => {
+    using silent = new StandInMember();
+    using gone = new StandInMember();
+    gone.down();
+    using proxy = new Forwarding([silent, gone]);
+    await proxy.connectedTo(silent);
+    const write = proxy.single(WRITE);
+    await silent.call(0);
+    proxy.channel.leave(await lent(proxy, silent), "etcdserver: no leader");
+    await waitFor("the failure", () => proxy.events.includes(`down ${gone.endpoint.name}`));
+    proxy.channel.judge(silent.endpoint, SILENT);
+    using risen = new StandInMember({ answer: answerOk, port: gone.endpoint.port });
+    proxy.channel.judge(risen.endpoint, FIT);
+    await proxy.connectedTo(risen);
+    expect((await ended(write)).message).toContain("no answer to a check");
+  });
+
   test("that answers, but is unfit, leaves it the writes that it has", async () => {
     using leaderless = new StandInMember();
     using other = new StandInMember({ answer: answerOk });
