@@ -6,10 +6,8 @@
  */
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import type { Balancer } from "../endpoints/balancer.ts";
-import { REAL_TIMERS } from "../base/clock.ts";
-import { answers } from "../endpoints/endpoint-json.ts";
 import { EndpointChoice } from "../endpoints/endpoint-choice.ts";
-import { HealthChecks, type HealthCheckTimes } from "../endpoints/health-checks.ts";
+import type { HealthCheckTimes } from "../endpoints/health-checks.ts";
 import { refuseCollision, refuseOwnAddress } from "../endpoints/listener-conflicts.ts";
 import { addressesOf, ownAddressTest } from "../endpoints/own-address.ts";
 import { formatAddress, type Address } from "../net/address.ts";
@@ -28,7 +26,7 @@ import { gatewayPages, OwnMetrics } from "./gateway-pages.ts";
 import type { GatewayReport } from "./gateway-report.ts";
 import type { GatewayStats } from "./gateway-stats.ts";
 import { LoopGuard } from "./loop-guard.ts";
-import { MemberProbe } from "./member-probe.ts";
+import { startChecks } from "./member-checks.ts";
 import type { PipeEnd } from "./pipe.ts";
 import { ThrottledLine } from "./throttled-line.ts";
 import { Upkeep } from "./upkeep.ts";
@@ -222,29 +220,17 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   if (pagesServer !== null) {
     log.info("listening for metrics", { address: `http://${formatAddress(pagesServer.address)}` });
   }
-  const someoneElseAnswers = ({ name }: Endpoint): boolean =>
-    choice.describe(now()).some((known) => known.endpoint.name !== name && answers(known));
   const checks =
     options.healthChecks &&
-    new HealthChecks(endpoints, {
-      ...options.healthChecks,
-      probe: new MemberProbe({
-        timeoutMs: options.healthChecks.timeoutMs,
-        resolver: options.resolver,
-        now,
-        loopGuard,
-        bytesOf: (name) => connections.bytesOf(name),
-      }),
-      onVerdict(endpoint, verdict) {
-        upstream.judged(endpoint, verdict);
-        // A name server that fails is no reason to end connections that exist.
-        if (verdict.kind !== "silent" || verdict.unresolved === true) return;
-        // Where nobody else answers, clients would only come back to it.
-        if (!someoneElseAnswers(endpoint)) return;
-        connections.closeAll(endpoint.name, verdict.reason);
-      },
-      clock: REAL_TIMERS,
+    startChecks(endpoints, {
+      times: options.healthChecks,
+      resolver: options.resolver,
+      now,
       random: options.random ?? Math.random,
+      loopGuard,
+      connections,
+      choice,
+      upstream,
     });
   const ready = { address: formatAddress(address), endpoints: endpoints.map(({ name }) => name) };
   // One of several workers leaves it to who knows of all.

@@ -51,6 +51,7 @@ type Speech = "plain" | "tls";
 interface Manners {
   /** Null until it has had time to say it. */
   demandsCertificate: boolean | null;
+  stopWaiting: () => void;
   wellMs: number;
   bytes: MemberBytes;
 }
@@ -132,7 +133,13 @@ export class MemberProbe implements Probe {
 
   forget(endpoint: Endpoint): void {
     this.#found.delete(endpoint.name);
+    this.#manners.get(endpoint.name)?.stopWaiting();
     this.#manners.delete(endpoint.name);
+  }
+
+  /** Whether it is asked less often than the others, while it is well. */
+  isQuiet({ name }: Endpoint): boolean {
+    return this.#manners.get(name)?.demandsCertificate === true;
   }
 
   /** A member that is not well may come back with other manners. */
@@ -142,13 +149,16 @@ export class MemberProbe implements Probe {
     const known = this.#manners.get(name);
     const manners: Manners = known ?? {
       demandsCertificate: null,
+      stopWaiting: () => {},
       wellMs: 0,
       bytes: this.#options.bytesOf(name),
     };
     manners.wellMs = this.#options.now();
     this.#manners.set(name, manners);
     if (manners.demandsCertificate === null) {
-      question.awaitRefusal((demandsCertificate) => (manners.demandsCertificate = demandsCertificate));
+      manners.stopWaiting = question.awaitRefusal(
+        (demandsCertificate) => (manners.demandsCertificate = demandsCertificate),
+      );
     }
   }
 
@@ -237,12 +247,13 @@ class Question implements DialOwner<Question | null> {
 
   /**
    * The answer was a good one: waits for what the member may still say about us, unless the question is given up. To be
-   * called while its end is told.
+   * called while its end is told. Returns what ends the wait.
    */
-  awaitRefusal(told: (refused: boolean) => void): void {
+  awaitRefusal(told: (refused: boolean) => void): () => void {
     this.#onRefusal = told;
     if (this.#wasRefused) this.#tellRefusal();
     else this.#refusalTimer = setTimeout(() => this.#close(), REFUSAL_MS);
+    return () => this.#close();
   }
 
   giveUp(): void {

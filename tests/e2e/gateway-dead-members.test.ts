@@ -120,6 +120,30 @@ test("where no other member answers, connections are left as they are: the membe
   }
 });
 
+test("when all members fall silent together, connections are left as they are, and go on when that has passed", async () => {
+  const { gateway, url } = await startChecked();
+  await using _ = gateway;
+  const count = (message: string): number => gateway.log.filter(({ msg }) => msg === message).length;
+  for (let tried = 0; tried < 3; tried++) {
+    using client = new GrpcClient(gateway.address);
+    const read = () => client.unary(KV.method.range, { key: bytes("all"), serializable: true });
+    await read();
+    await memberInUse(url);
+    try {
+      for (const member of cluster.members) member.stop();
+      await waitFor("a verdict on each", () => count("endpoint fails its checks") === (tried + 1) * 3);
+      const answered = read();
+      for (const member of cluster.members) member.continue();
+      await answered;
+    } finally {
+      for (const member of cluster.members) member.continue();
+      await cluster.waitHealthy();
+    }
+    expect(count(RESET)).toBe(0);
+    await waitFor("their recovery", () => count("endpoint passes its checks again") === (tried + 1) * 3);
+  }
+});
+
 test("members that want certificates of clients log few lines of the checks, and one that stops is left in time", async () => {
   using folder = new TemporaryFolder("quiet");
   const authority = await CertificateAuthority.create(folder, "authority");
