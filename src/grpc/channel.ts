@@ -461,7 +461,7 @@ export class Channel implements UpstreamOwner {
   }
 
   #isSilent(endpoint: Endpoint): boolean {
-    return this.#choice.reportOf(endpoint, performance.now())?.state === "silent";
+    return this.#choice.problemOf(endpoint)?.kind === "silent";
   }
 
   /** Calls on it may end by themselves, but not where nobody answers any more; reads need not wait for a leader. */
