@@ -10,6 +10,7 @@
  *                         (downstream)                  (upstream)
  */
 import type { Socket } from "bun";
+import { Splicer } from "../net/splice.ts";
 
 /**
  * A client's first words are short, and it waits for an answer: behind so few bytes it is not paused while its member
@@ -18,6 +19,11 @@ import type { Socket } from "bun";
 const FIRST_WORDS_BYTES_MAX = 16 * 1024;
 /** From here on memory is given back at once; what is smaller is left to the collector, whose work it hardly is. */
 const LARGE_CHUNK_BYTES = 16 * 1024;
+
+/** A chunk of this size says that more is behind it. */
+const BULK_CHUNK_BYTES = 128 * 1024;
+/** What one connection may move at a time, before others have their turn. */
+const SPLICE_BYTES_MAX = 4 * 1024 * 1024;
 
 /** Who hears of a pipe's end: exactly one of the two, at most once. */
 export interface PipeOwner {
@@ -95,6 +101,7 @@ export class PipeEnd {
       written = other.#socket.write(chunk);
       if (written === chunk.length) {
         if (written >= LARGE_CHUNK_BYTES) giveBack(chunk);
+        if (written >= BULK_CHUNK_BYTES) this.#spliceOn(other.#socket);
         return;
       }
       // Closed under our hands: its close event ends the pipe.
@@ -103,6 +110,20 @@ export class PipeEnd {
     const firstWords = other.#socket === null && other.#pending === null;
     other.#hold(chunk, written);
     if (!firstWords || chunk.length > FIRST_WORDS_BYTES_MAX) this.#pause();
+  }
+
+  /** Bulk data: what has come since is moved on inside the kernel, behind the chunk that has left. */
+  #spliceOn(to: Socket<PipeEnd>): void {
+    const splicer = Splicer.shared;
+    if (splicer === null || this.#socket === null) return;
+    const { movedBytes, left } = splicer.move(this.#socket, to, SPLICE_BYTES_MAX);
+    this.#receivedBytes += movedBytes;
+    if (left === null) return;
+    this.#receivedBytes += left.length;
+    const written = to.write(left);
+    if (written === left.length || written < 0) return;
+    this.#other.#hold(left, written);
+    this.#pause();
   }
 
   /** This end's socket takes bytes again. */

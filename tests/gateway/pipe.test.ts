@@ -1,4 +1,5 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, test, spyOn } from "bun:test";
+import { type Spliced, Splicer } from "../../src/net/splice.ts";
 import { readFileSync } from "node:fs";
 import { until } from "../net/until.ts";
 import { atRest } from "./at-rest.ts";
@@ -178,6 +179,7 @@ describe("backpressure", () => {
     const totalBytes = MEGABYTES * block.length;
     expect(totalBytes).toBeGreaterThan(inFlightBytesMax());
 
+    using moves = spyOn(Splicer.prototype, "move");
     client.readSlowly(1);
     member.readSlowly(1);
     client.send(block, MEGABYTES);
@@ -190,6 +192,8 @@ describe("backpressure", () => {
     });
     expect(inFlightBytes).toBeLessThanOrEqual(inFlightBytesMax());
     expect([client.digest, member.digest]).toEqual([digest, digest]);
+    const spliced = moves.mock.results.filter(({ value }) => (value as Spliced).movedBytes > 0);
+    expect(spliced.length).toBeGreaterThan(0);
     expect(gateway.stats).toMatchObject({ bytesUpstream: totalBytes, bytesDownstream: totalBytes });
   });
 
