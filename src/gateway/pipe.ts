@@ -3,7 +3,7 @@
  *
  * Stands between a client's socket and a member's, knowing neither TLS nor HTTP. Bytes keep their order, none is
  * lost or doubled, and what waits for an end is bounded: a client's first words and one chunk (512 KiB, what Bun reads
- * at once). Its source is paused until it has left. A half-close passes through behind the bytes before it; a
+ * at once), or what was on its way inside the kernel (1 MiB). Its source is paused until it has left. A half-close passes through behind the bytes before it; a
  * reset passes through at once.
  *
  *      client ── socket ─ PipeEnd  received ──> write ─ PipeEnd ─ socket ── member

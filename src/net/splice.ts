@@ -3,7 +3,7 @@
  *
  * Stands beside Bun's sockets, which can only read and write, and is called between their events: it moves what has come to
  * a socket by now, as far as the other takes it, and never waits. All of it goes by way of one kernel pipe, which is
- * empty between calls. Where the system has no splice, nobody moves anything, and all is as it is without.
+ * empty between calls. Should it ever not be, it is used no more, so that no connection gets the bytes of another. Where the system has no splice, nobody moves anything, and all is as it is without.
  */
 import type { Socket } from "bun";
 import { dlopen, FFIType, ptr } from "bun:ffi";
@@ -98,12 +98,16 @@ export class Splicer {
 
   /** Empties the kernel's pipe of what the other socket did not take. */
   #takeOut(bytes: number): Uint8Array {
+    const before = shared;
+    shared = "none";
     const left = new Uint8Array(bytes);
-    for (let at = 0; at < bytes;) {
+    let at = 0;
+    while (at < bytes) {
       const read = Number(this.#system.read(this.#readEnd, ptr(left, at), bytes - at));
       if (read <= 0) throw new Error("the kernel's pipe has lost bytes");
       at += read;
     }
+    shared = before;
     return left;
   }
 }
