@@ -3,7 +3,7 @@
  * Command-line parsing, help and the typed values are made from it.
  */
 import type { FlagDefinition, FlagValues } from "./flag-definition.ts";
-import { choiceFlags, discoveryFlags, processFlags } from "./shared-flags.ts";
+import { choiceFlags, discoveryFlags, loggingFlags, processFlags } from "./shared-flags.ts";
 
 export const gatewayFlags = [
   {
@@ -96,14 +96,7 @@ export const gatewayFlags = [
     description:
       "URL of a listener for /metrics, /health and /proxy/endpoints, such as http://127.0.0.1:2381",
   },
-  {
-    name: "debug",
-    kind: "boolean",
-    default: false,
-    group: "Logging",
-    since: "live",
-    description: "log at level debug",
-  },
+  ...loggingFlags,
 ] as const satisfies readonly FlagDefinition[];
 
 /** The values of the gateway's live flags; durations in milliseconds. */

@@ -3,7 +3,7 @@
  * Command-line parsing, help and the typed values are made from it.
  */
 import type { FlagDefinition, FlagValues } from "./flag-definition.ts";
-import { choiceFlags, discoveryFlags, processFlags } from "./shared-flags.ts";
+import { choiceFlags, discoveryFlags, loggingFlags, processFlags } from "./shared-flags.ts";
 import { tlsFlags } from "./tls-flag-table.ts";
 
 export const grpcProxyFlags = [
@@ -112,6 +112,14 @@ export const grpcProxyFlags = [
     group: "Keys and reads",
     since: "later",
     description: "prefix put before every key that clients use, and taken off in answers",
+  },
+  {
+    name: "namespace-strict",
+    kind: "boolean",
+    default: false,
+    group: "Keys and reads",
+    since: "later",
+    description: "with --namespace: refuse calls that act on the whole cluster",
   },
   {
     name: "read-coalescing",
@@ -317,14 +325,7 @@ export const grpcProxyFlags = [
     since: "later",
     description: "serve profiling pages under /debug/pprof/",
   },
-  {
-    name: "debug",
-    kind: "boolean",
-    default: false,
-    group: "Logging",
-    since: "live",
-    description: "log at level debug",
-  },
+  ...loggingFlags,
   {
     name: "experimental-enable-grpc-logging",
     kind: "boolean",
@@ -332,6 +333,14 @@ export const grpcProxyFlags = [
     group: "Logging",
     since: "later",
     description: "log every request and response",
+  },
+  {
+    name: "grpc-logging-values",
+    kind: "boolean",
+    default: false,
+    group: "Logging",
+    since: "later",
+    description: "show the values of keys in that log, which it hides otherwise",
   },
 ] as const satisfies readonly FlagDefinition[];
 

@@ -99,6 +99,15 @@ export const discoveryFlags = [
 /** What the process does as a whole. */
 export const processFlags = [
   {
+    name: "config-file",
+    kind: "text",
+    placeholder: "file",
+    default: "",
+    group: "Process",
+    since: "later",
+    description: "YAML file with values for flags; the environment and the command line go before it",
+  },
+  {
     name: "workers",
     kind: "integer",
     placeholder: "number",
@@ -118,5 +127,35 @@ export const processFlags = [
     group: "Process",
     since: "live",
     description: "how long clients may take to finish after SIGTERM; 0: they are closed at once",
+  },
+] as const satisfies readonly FlagDefinition[];
+
+/** What is logged, and how. */
+export const loggingFlags = [
+  {
+    name: "log-level",
+    kind: "text",
+    placeholder: "level",
+    default: "info",
+    group: "Logging",
+    since: "later",
+    description: "lines of this level and above are logged: debug, info, warn or error",
+  },
+  {
+    name: "log-format",
+    kind: "text",
+    placeholder: "format",
+    default: "auto",
+    group: "Logging",
+    since: "later",
+    description: "json, readable, or auto: readable on a terminal, JSON elsewhere",
+  },
+  {
+    name: "debug",
+    kind: "boolean",
+    default: false,
+    group: "Logging",
+    since: "live",
+    description: "log at level debug",
   },
 ] as const satisfies readonly FlagDefinition[];
