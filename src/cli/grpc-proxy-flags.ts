@@ -110,7 +110,7 @@ export const grpcProxyFlags = [
     placeholder: "prefix",
     default: "",
     group: "Keys and reads",
-    since: "later",
+    since: "live",
     description: "prefix put before every key that clients use, and taken off in answers",
   },
   {
@@ -118,8 +118,9 @@ export const grpcProxyFlags = [
     kind: "boolean",
     default: false,
     group: "Keys and reads",
-    since: "later",
-    description: "with --namespace: refuse calls that act on the whole cluster",
+    since: "live",
+    description:
+      "refuse calls that act on the whole cluster, such as Compact, Snapshot or MemberAdd; needs --namespace",
   },
   {
     name: "read-coalescing",

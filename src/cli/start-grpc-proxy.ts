@@ -43,6 +43,8 @@ export async function startGrpcProxyProduct(
   worker?: WorkerSeat,
 ): Promise<RunningProduct> {
   try {
+    if (flags.namespaceStrict && flags.namespace === "")
+      throw usageError("--namespace-strict needs --namespace");
     const listenAddress = listenAddressFlag(flags.listenAddr);
     const metricsUrl = metricsAddressFlag(flags.metricsAddr);
     const { balancer, healthChecks } = choiceOptions(flags);
@@ -62,6 +64,8 @@ export async function startGrpcProxyProduct(
       metrics: metricsListener(metricsUrl, clientTls),
       ...members,
       autoSyncIntervalMs: flags.endpointsAutoSyncIntervalMs,
+      namespace: flags.namespace,
+      namespaceStrict: flags.namespaceStrict,
       resolver: names.dialResolver,
       advertiseClientUrl: flags.advertiseClientUrl,
       sendBytesMax: flags.maxSendBytes,

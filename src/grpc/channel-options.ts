@@ -8,6 +8,7 @@ import type { BufferBudget } from "../http2/buffer-budget.ts";
 import type { Http2LimitName } from "../http2/limits.ts";
 import type { DnsResolver } from "../net/resolver.ts";
 import type { DialTls } from "../net/tls.ts";
+import type { OpenMemberCall } from "./member-call.ts";
 import type { MemberKeepalive } from "./member-keepalive.ts";
 import type { Upstream } from "./upstream.ts";
 import type { WaitingCall, WaitingLimits } from "./waiting-calls.ts";
@@ -57,6 +58,8 @@ export interface ChannelOptions {
   readonly resolver?: DnsResolver | undefined;
   /** What dials to https endpoints show and demand; without it they show nothing and trust what this machine trusts. */
   readonly tls?: ((hostname: string) => DialTls) | undefined;
+  /** Opens calls on connections; as they are when absent. */
+  readonly openCall?: OpenMemberCall | undefined;
   /** Finds out whether silent members still live; without it nobody asks. */
   readonly keepalive?: MemberKeepalive | undefined;
   /** Bounds what the connections hold, together with whoever shares it; without one nothing does. */

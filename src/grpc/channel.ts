@@ -16,6 +16,7 @@ import { defaultSettings } from "../http2/settings.ts";
 import { Dialer } from "../net/dial.ts";
 import { createDialContext, describeTlsError, dialTls, isTlsError, NO_CREDENTIALS } from "../net/tls.ts";
 import type { ChannelCall, ChannelEvents, ChannelOptions, MemberLimit } from "./channel-options.ts";
+import { openClientCall } from "./member-call.ts";
 import { StandbyConnections, type StandbyUse } from "./standby-connections.ts";
 import { Code, type Status } from "./status.ts";
 import { Upstream, type UpstreamOptions, type UpstreamOwner, type UpstreamSocket } from "./upstream.ts";
@@ -108,6 +109,7 @@ export class Channel implements UpstreamOwner {
     this.#firstStreamId = options.firstStreamId ?? 1;
     this.#upstreamOptions = {
       readyTimeoutMs: options.dialTimeoutMs,
+      openCall: options.openCall ?? openClientCall,
       keepalive: options.keepalive,
       tls: options.tls ?? ((hostname) => dialTls(createDialContext(NO_CREDENTIALS), hostname, true)),
       connection: {

@@ -14,8 +14,10 @@ import type { Http2LimitName } from "../http2/limits.ts";
 import type { Dial, Dialer } from "../net/dial.ts";
 import type { DialError, DialFailure } from "../net/dial-error.ts";
 import type { DialTls } from "../net/tls.ts";
-import { ClientCall } from "./client-call.ts";
+import { ClientCall, type ClientCallHandler } from "./client-call.ts";
 import { Http2Socket } from "./http2-socket.ts";
+import type { HeaderField } from "../hpack/header-field.ts";
+import type { MemberCall, OpenMemberCall } from "./member-call.ts";
 import type { MemberKeepalive, MemberKeepaliveRun } from "./member-keepalive.ts";
 
 export interface UpstreamOwner {
@@ -38,6 +40,7 @@ export interface UpstreamOptions {
   readonly connection: ConnectionOptions;
   /** What a dial to an https endpoint shows and demands now. */
   readonly tls: (serverName: string) => DialTls;
+  readonly openCall: OpenMemberCall;
   /** Without it a silent connection is taken for a live one. */
   readonly keepalive?: MemberKeepalive | undefined;
 }
@@ -84,6 +87,16 @@ export class Upstream implements ClientConnectionHandler {
   /** True when a call can begin on it now. */
   get canOpen(): boolean {
     return this.#state === "ready" && this.connection.canOpen;
+  }
+
+  /** Opens a call of the method at `path`, while `canOpen` holds: see `OpenMemberCall`. */
+  openCall(
+    path: string,
+    fields: readonly HeaderField[],
+    receiveBytesMax: number,
+    handler: ClientCallHandler,
+  ): MemberCall {
+    return this.#options.openCall(this, path, fields, receiveBytesMax, handler);
   }
 
   /** Tells the calls that are under way that the channel goes on at another member. */

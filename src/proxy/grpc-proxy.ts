@@ -8,6 +8,8 @@ import type { Endpoint } from "../endpoints/endpoint.ts";
 import type { EndpointSource } from "../endpoints/endpoint-refresh.ts";
 import { HealthChecks, type HealthCheckTimes } from "../endpoints/health-checks.ts";
 import { decodedAnswerBytes } from "../etcd/message-weight.ts";
+import { Namespace } from "../etcd/namespace.ts";
+import { namespaceMappings, namespaceRefusal } from "../etcd/namespace-rules.ts";
 import { Auth } from "../gen/etcdserverpb/auth_pb.ts";
 import { Cluster } from "../gen/etcdserverpb/cluster_pb.ts";
 import { AnswerMemory } from "../grpc/answer-memory.ts";
@@ -46,6 +48,7 @@ import type { Downstreams } from "./port/http2-downstream.ts";
 import { checkAddresses, Listeners, type ListenersOptions } from "./port/listeners.ts";
 import { Router } from "./router.ts";
 import { SharedWork, type SharingSwitches } from "./shared-work.ts";
+import { namespacedCalls } from "./upstream/namespaced-call.ts";
 import { StatusProbe } from "./upstream/status-probe.ts";
 import type { WorkerPart } from "./worker-part.ts";
 
@@ -55,6 +58,10 @@ export interface GrpcProxyOptions extends ListenersOptions, SharingSwitches {
   readonly discovery?: EndpointSource | null | undefined;
   /** How often the endpoints are read from the cluster's member list, in milliseconds; 0: never. */
   readonly autoSyncIntervalMs?: number;
+  /** Prefix of all keys at the members, which clients do not see; "": there is none. */
+  readonly namespace?: string;
+  /** With a namespace: calls that act on the whole cluster are refused. */
+  readonly namespaceStrict?: boolean;
   /** Looks members' host names up; without it the system does. */
   readonly resolver?: DnsResolver | undefined;
   /** What MemberList answers; empty: the members'. */
@@ -110,6 +117,9 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
   const limitLog = new LimitLog(limitedLog);
   const budget = new BufferBudget(options.bufferBytesMax);
   const memory = new AnswerMemory(budget);
+  const { limits, gathered, revisionBytesMax } = forwardLimits(options);
+  const { namespace: prefix = "", namespaceStrict: strict = false } = options;
+  const namespace = prefix === "" ? null : new Namespace(new TextEncoder().encode(prefix));
   const keepalives = keepaliveTimer();
   const channel = new Channel({
     endpoints: options.endpoints,
@@ -118,13 +128,19 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     keepalive: memberKeepalive(options, keepalives, log),
     resolver: options.resolver,
     tls: memberTls && ((serverName) => memberTls.forDial(serverName)),
+    openCall: namespace
+      ? namespacedCalls({
+          mappings: namespaceMappings(namespace, strict),
+          memory,
+          answerBytesMax: gathered.receiveBytesMax,
+        })
+      : undefined,
     budget,
     events: {
       ...channelEvents(log, limitLog, () => sharedWork.onConnected()),
       onAllFailed: () => upkeep.allFailed(),
     },
   });
-  const { limits, gathered, revisionBytesMax } = forwardLimits(options);
   const own = options.ownUser ? ownIdentity(options.ownUser, channel, limits, log) : null;
   const sharedWork = new SharedWork(options, {
     channel,
@@ -158,7 +174,14 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     memory,
     decodedBytes: decodedAnswerBytes,
   };
-  const router = new Router(channel, limits, typed, sharedWork, connectAnswers);
+  const router = new Router(
+    channel,
+    limits,
+    typed,
+    sharedWork,
+    connectAnswers,
+    namespace ? (method) => namespaceRefusal(method, strict) : undefined,
+  );
   const drain = new Drain(options.drainTimeoutMs, log);
   const pages = drain.pages(
     createPages(channel, limits, () => ownMetrics.page(), memberTls, own, options.resolver),

@@ -41,7 +41,8 @@ type Lane =
   | { readonly kind: "other read"; readonly hub: KvHub }
   | { readonly kind: "watch"; readonly hub: WatchHub }
   | { readonly kind: "lease"; readonly hub: LeaseHub }
-  | { readonly kind: "typed"; readonly handler: UniversalHandler };
+  | { readonly kind: "typed"; readonly handler: UniversalHandler }
+  | { readonly kind: "refused"; readonly status: Status };
 
 /** What ends only when its client, or the proxy, wants it to. */
 const ENDLESS_METHODS: ReadonlySet<DescMethod> = new Set<DescMethod>([
@@ -69,29 +70,39 @@ export class Router {
   readonly #unknownMethod: Lane;
   readonly #endless = new EndlessForwards();
 
-  /** `answers`: what is gathered for callers of other protocols than gRPC. */
+  /**
+   * `answers`: what is gathered for callers of other protocols than gRPC; `refusal`: what calls of a method (undefined:
+   * one that is not known) are answered by rule, null for those that are served.
+   */
   constructor(
     channel: Channel,
     limits: ForwardLimits,
     typed: TypedServices,
     hubs: Hubs,
     answers: AnswerBounds,
+    refusal: (method: DescMethod | undefined) => Status | null = () => null,
   ) {
     this.#channel = channel;
     this.#limits = limits;
     this.#typed = typed;
     this.#hubs = hubs;
     this.#answers = answers;
-    this.#unknownMethod = {
-      kind: "stream",
-      effects: hubs.kv?.effectsOf(undefined) ?? null,
-      endless: false,
-    };
+    const unknown = refusal(undefined);
+    this.#unknownMethod =
+      unknown === null
+        ? { kind: "stream", effects: hubs.kv?.effectsOf(undefined) ?? null, endless: false }
+        : { kind: "refused", status: unknown };
     const router = createConnectRouter(this.connectOptions());
     this.routes(router);
     for (const handler of router.handlers) this.#universal.set(handler.requestPath, handler);
     for (const service of SERVICES) {
-      for (const method of service.methods) this.#lanes.set(methodPath(method), this.#laneOf(method));
+      for (const method of service.methods) {
+        const status = refusal(method);
+        this.#lanes.set(
+          methodPath(method),
+          status === null ? this.#laneOf(method) : { kind: "refused", status },
+        );
+      }
     }
   }
 
@@ -140,6 +151,9 @@ export class Router {
         break;
       case "typed":
         this.serveByConnect(call, "POST", lane.handler);
+        break;
+      case "refused":
+        call.finishWithStatus(lane.status);
         break;
     }
   }

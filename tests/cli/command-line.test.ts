@@ -52,6 +52,8 @@ const grpcProxyDefaults: GrpcProxyFlags = {
   insecureDiscovery: false,
   discoveryRefreshMs: 30_000,
   dnsServer: "",
+  namespace: "",
+  namespaceStrict: false,
   readCoalescing: true,
   cache: true,
   cacheMaxAgeMs: 1000,

@@ -90,8 +90,6 @@ describe("the flag tables", () => {
       "grpc-logging-values",
       "log-format",
       "log-level",
-      "namespace",
-      "namespace-strict",
       "resolver-prefix",
       "resolver-ttl",
     ]);

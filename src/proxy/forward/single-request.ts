@@ -10,7 +10,8 @@
 import { memberRefusal } from "../../etcd/member-refusal.ts";
 import { isRepeatableRead } from "../../etcd/repeatable-reads.ts";
 import type { Channel } from "../../grpc/channel.ts";
-import type { CallFailure, ClientCall, ClientCallHandler } from "../../grpc/client-call.ts";
+import type { CallFailure, ClientCallHandler } from "../../grpc/client-call.ts";
+import type { MemberCall } from "../../grpc/member-call.ts";
 import { MESSAGE_PREFIX_BYTES } from "../../grpc/message-scanner.ts";
 import type { ServerCall } from "../../grpc/server-call.ts";
 import { readStatus, type Status } from "../../grpc/status.ts";
@@ -37,7 +38,7 @@ export class SingleRequestForward extends SingleRequestCall implements ClientCal
   readonly #effects: AnswerEffects | null;
   /** Set where the call does not end by itself. */
   #endless: EndlessAnswer | null = null;
-  #upstreamCall: ClientCall | null = null;
+  #upstreamCall: MemberCall | null = null;
   /** The answer's head, and the first piece of a unary one, held back until there is more to send. */
   #heldHead: readonly HeaderField[] | null = null;
   #heldPiece: { bytes: Uint8Array; start: number; end: number } | null = null;

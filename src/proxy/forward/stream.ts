@@ -11,7 +11,8 @@ import type { Endpoint } from "../../endpoints/endpoint.ts";
 import { memberRefusal } from "../../etcd/member-refusal.ts";
 import type { Channel } from "../../grpc/channel.ts";
 import type { ChannelCall } from "../../grpc/channel-options.ts";
-import type { CallFailure, ClientCall, ClientCallHandler } from "../../grpc/client-call.ts";
+import type { CallFailure, ClientCallHandler } from "../../grpc/client-call.ts";
+import type { MemberCall } from "../../grpc/member-call.ts";
 import { MessageScanner } from "../../grpc/message-scanner.ts";
 import type { CallReceiver, ServerCall } from "../../grpc/server-call.ts";
 import { readStatus, type Status } from "../../grpc/status.ts";
@@ -34,7 +35,7 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
   readonly #effects: AnswerEffects | null;
   /** Null: the call ends by itself. */
   readonly #endless: EndlessAnswer | null;
-  #upstreamCall: ClientCall | null = null;
+  #upstreamCall: MemberCall | null = null;
   /**
    * The request so far; null once it cannot be sent again. Before the connection its bytes are not consumed,
    * so the client's window bounds them, later `KEPT_BYTES_MAX` does.
@@ -192,7 +193,7 @@ export class StreamForward implements CallReceiver, ClientCallHandler, ChannelCa
     this.onCancel();
   }
 
-  #send(upstreamCall: ClientCall, bytes: Uint8Array, start: number, end: number): void {
+  #send(upstreamCall: MemberCall, bytes: Uint8Array, start: number, end: number): void {
     if (this.#kept !== null && this.#kept.length > KEPT_BYTES_MAX) this.#kept = null;
     const sentBytes = upstreamCall.sendMessageBytes(bytes, start, end, false);
     if (sentBytes > 0) this.onRequestSent(sentBytes);

@@ -1,6 +1,7 @@
 /** What both ways of forwarding do to begin a call at a member, or to give up waiting for one. */
 import type { Channel } from "../../grpc/channel.ts";
-import { ClientCall, type ClientCallHandler } from "../../grpc/client-call.ts";
+import type { ClientCallHandler } from "../../grpc/client-call.ts";
+import type { MemberCall } from "../../grpc/member-call.ts";
 import type { ServerCall } from "../../grpc/server-call.ts";
 import type { Upstream } from "../../grpc/upstream.ts";
 import { type ForwardLimits, TOO_MANY_WAITING } from "./forward-limits.ts";
@@ -11,11 +12,11 @@ export function callUpstream(
   upstream: Upstream,
   limits: ForwardLimits,
   handler: ClientCallHandler,
-): ClientCall {
+): MemberCall {
   const { head, deadlineMs } = call;
   const leftMs = deadlineMs === Number.POSITIVE_INFINITY ? deadlineMs : deadlineMs - performance.now();
   const fields = head.upstreamFields(upstream.endpoint.name, leftMs);
-  return new ClientCall(upstream, fields, limits.receiveBytesMax, handler);
+  return upstream.openCall(head.path, fields, limits.receiveBytesMax, handler);
 }
 
 /** Ends a call that no member was there for. */

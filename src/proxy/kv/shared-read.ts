@@ -8,7 +8,8 @@
 import { ByteWriter } from "../../base/byte-writer.ts";
 import { memberRefusal } from "../../etcd/member-refusal.ts";
 import type { Endpoint } from "../../endpoints/endpoint.ts";
-import { type CallFailure, ClientCall, type ClientCallHandler } from "../../grpc/client-call.ts";
+import type { CallFailure, ClientCallHandler } from "../../grpc/client-call.ts";
+import type { MemberCall } from "../../grpc/member-call.ts";
 import type { ChannelCall } from "../../grpc/channel-options.ts";
 import type { ServerCall } from "../../grpc/server-call.ts";
 import { Code, readStatus } from "../../grpc/status.ts";
@@ -95,7 +96,7 @@ export class SharedRead implements ClientCallHandler, AnswerHolder, TableEntry {
   sentFloor = 0;
   readonly #owner: SharedReadOwner;
   #state: State = "waiting";
-  #upstreamCall: ClientCall | null = null;
+  #upstreamCall: MemberCall | null = null;
   #head: readonly HeaderField[] = NO_FIELDS;
   /** The first piece, which most answers have only one of. */
   #piece: { bytes: Uint8Array; start: number; end: number } | null = null;
@@ -134,11 +135,11 @@ export class SharedRead implements ClientCallHandler, AnswerHolder, TableEntry {
     return this.#upstreamCall?.upstream ?? null;
   }
 
-  /** Sends it. `fields` is the request section. */
-  send(upstream: Upstream, fields: readonly HeaderField[]): void {
+  /** Sends it. `path` is its method's, `fields` the request section. */
+  send(upstream: Upstream, path: string, fields: readonly HeaderField[]): void {
     const { bytes, start, end } = this.request;
     this.#state = "in flight";
-    this.#upstreamCall = new ClientCall(upstream, fields, this.#owner.receiveBytesMax, this);
+    this.#upstreamCall = upstream.openCall(path, fields, this.#owner.receiveBytesMax, this);
     this.#upstreamCall.sendMessageBytes(bytes, start, end, true);
   }
 

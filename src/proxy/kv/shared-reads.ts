@@ -175,7 +175,7 @@ export class SharedReads implements SharedReadOwner {
     const fields = coalescing
       ? head.sharedUpstreamFields(name, SHARED_METADATA)
       : head.upstreamFields(name, leftMs);
-    read.send(upstream, fields);
+    read.send(upstream, head.path, fields);
   }
 
   /** A read for `readers`, of whom there is at least one. */

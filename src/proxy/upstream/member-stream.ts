@@ -13,12 +13,8 @@ import { type AnswerMemory, HeldAnswer } from "../../grpc/answer-memory.ts";
 import type { CallHead } from "../../grpc/call-head.ts";
 import type { Channel } from "../../grpc/channel.ts";
 import type { ChannelCall, MemberLimit } from "../../grpc/channel-options.ts";
-import {
-  type CallFailure,
-  ClientCall,
-  type ClientCallHandler,
-  MESSAGE_BYTES_UNBOUNDED,
-} from "../../grpc/client-call.ts";
+import { type CallFailure, type ClientCallHandler, MESSAGE_BYTES_UNBOUNDED } from "../../grpc/client-call.ts";
+import type { MemberCall } from "../../grpc/member-call.ts";
 import { COMPRESSED_MESSAGE, MessageReader } from "../../grpc/message-reader.ts";
 import { MESSAGE_PREFIX_BYTES } from "../../grpc/message-scanner.ts";
 import { Code, readStatus, type Status } from "../../grpc/status.ts";
@@ -80,7 +76,7 @@ export class MemberStream implements ChannelCall, ClientCallHandler {
   readonly #waiting = new ByteWriter();
   readonly #credit = new MessageCredit();
   readonly #unfinished: HeldAnswer;
-  #upstreamCall: ClientCall | null = null;
+  #upstreamCall: MemberCall | null = null;
   #begun = false;
   #halfClosed = false;
   #ended = false;
@@ -181,7 +177,7 @@ export class MemberStream implements ChannelCall, ClientCallHandler {
 
   onUpstream(upstream: Upstream): void {
     const fields = this.#head.upstreamFields(upstream.endpoint.name, Number.POSITIVE_INFINITY);
-    this.#upstreamCall = new ClientCall(upstream, fields, MESSAGE_BYTES_UNBOUNDED, this);
+    this.#upstreamCall = upstream.openCall(this.#head.path, fields, MESSAGE_BYTES_UNBOUNDED, this);
     this.#upstreamCall.sendMessageBytes(this.#waiting.bytes, 0, this.#waiting.length, false);
     this.#waiting.release();
     if (this.#halfClosed) this.#upstreamCall.halfClose();

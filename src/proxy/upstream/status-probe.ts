@@ -9,7 +9,8 @@ import type { Probe, ProbeResult } from "../../endpoints/health-checks.ts";
 import { STATUS_PATH, statusProblem, statusRefusal } from "../../etcd/member-status.ts";
 import { CallHead } from "../../grpc/call-head.ts";
 import type { Channel } from "../../grpc/channel.ts";
-import { type CallFailure, ClientCall, type ClientCallHandler } from "../../grpc/client-call.ts";
+import type { CallFailure, ClientCallHandler } from "../../grpc/client-call.ts";
+import type { MemberCall } from "../../grpc/member-call.ts";
 import { MessageReader } from "../../grpc/message-reader.ts";
 import type { StandbyUse } from "../../grpc/standby-connections.ts";
 import { Code, readStatus } from "../../grpc/status.ts";
@@ -73,7 +74,7 @@ class Question implements StandbyUse, ClientCallHandler {
   readonly #done: (result: ProbeResult) => void;
   readonly #reader = new MessageReader(ANSWER_BYTES_MAX);
   #sentMs = 0;
-  #call: ClientCall | null = null;
+  #call: MemberCall | null = null;
   #problem: string | null = null;
   #over = false;
 
@@ -97,7 +98,7 @@ class Question implements StandbyUse, ClientCallHandler {
     if (this.#over) return;
     this.#sentMs = this.#now();
     const fields = this.#head.upstreamFields(upstream.endpoint.name, this.#timeoutMs);
-    this.#call = new ClientCall(upstream, fields, ANSWER_BYTES_MAX, this);
+    this.#call = upstream.openCall(STATUS_PATH, fields, ANSWER_BYTES_MAX, this);
     this.#call.sendMessageBytes(EMPTY_MESSAGE, 0, EMPTY_MESSAGE.length, true);
   }
 

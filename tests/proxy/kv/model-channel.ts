@@ -10,6 +10,7 @@ import { createEndpoint } from "../../../src/endpoints/endpoint.ts";
 import type { Channel } from "../../../src/grpc/channel.ts";
 import type { ChannelCall } from "../../../src/grpc/channel-options.ts";
 import { Code, RESPONSE_HEAD, type Status, statusTrailers } from "../../../src/grpc/status.ts";
+import { openClientCall } from "../../../src/grpc/member-call.ts";
 import type { Upstream } from "../../../src/grpc/upstream.ts";
 import { WAITING_LIMITS, WaitingCalls } from "../../../src/grpc/waiting-calls.ts";
 import type { HeaderField } from "../../../src/hpack/header-field.ts";
@@ -185,6 +186,10 @@ export class ModelUpstream {
   }
 
   /** As the proxy's code knows it. */
+  openCall(...call: Parameters<Upstream["openCall"]>): ReturnType<Upstream["openCall"]> {
+    return openClientCall(this.asUpstream, ...call);
+  }
+
   get asUpstream(): Upstream {
     return this as unknown as Upstream;
   }
