@@ -304,7 +304,7 @@ describe("a mistake is told in one line that names it", () => {
         "--retry-delay",
         "1s",
         "--max-send-bytes",
-        "--namespace",
+        "--experimental-leasing-prefix",
         "__proto__",
         "--__proto__=1",
       ),

@@ -84,8 +84,8 @@ describe("a mistake ends with exit status 1 and one line on standard error that 
   });
 
   test.each([
-    ["grpc-proxy", "--namespace=my-prefix/"],
-    ["grpc-proxy", "--enable-pprof"],
+    ["grpc-proxy", "--experimental-leasing-prefix=my-prefix/"],
+    ["grpc-proxy", "--experimental-serializable-ordering"],
   ])("%s: %s, which comes later, is refused and never ignored", async (product, flag) => {
     const name = flag.replace(/=.*/, "");
     expect(refusal(await runEtcdproxy([product, "start", flag]))).toBe(`not supported yet: ${name}`);
