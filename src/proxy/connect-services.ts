@@ -58,7 +58,8 @@ function callOptions(context: HandlerContext): CallOptions {
 const PROTOCOL_FIELD =
   /^(?::.*|connect-.*|grpc-.*|content-.*|accept(?:-.*)?|te|trailer|host|connection|keep-alive|transfer-encoding|upgrade|proxy-.*|user-agent|date|server|vary)$/;
 
-function callerMetadata(headers: Headers): Headers {
+/** What of the fields of a request in another protocol is metadata of the call. */
+export function callerMetadata(headers: Headers): Headers {
   const metadata = new Headers();
   copyMetadata(headers, metadata);
   return metadata;

@@ -28,6 +28,7 @@ import { SingleRequestForward } from "./forward/single-request.ts";
 import { StreamForward } from "./forward/stream.ts";
 import type { KvHub } from "./kv/kv-hub.ts";
 import type { LeaseHub } from "./lease/lease-hub.ts";
+import { jsonGateway } from "./json-gateway.ts";
 import { inflatingFor, limitedGzip } from "./limited-gzip.ts";
 import type { WatchHub } from "./watch/watch-hub.ts";
 
@@ -111,13 +112,11 @@ export class Router {
     return { acceptCompression: [limitedGzip], readMaxBytes: this.#limits.sendBytesMax };
   }
 
-  /** Registers the services with a Connect router. */
+  /** Registers the services with a Connect router, and etcd's own paths for JSON. */
   readonly routes = (router: Parameters<typeof registerServices>[0]): void => {
-    registerServices(
-      router,
-      connectTransport((call) => this.serve(call), this.#answers),
-      this.#typed,
-    );
+    const lanes = connectTransport((call) => this.serve(call), this.#answers);
+    registerServices(router, lanes, this.#typed);
+    router.handlers.push(...jsonGateway(lanes, this.#limits.sendBytesMax));
   };
 
   /** Serves a gRPC call. */
