@@ -6,7 +6,14 @@
  * gRPC call in this process. Messages look as members write them: names in snake_case, 64-bit numbers as text, bytes in
  * base64, defaults left out. A stream is a line for each message.
  */
-import { type DescMessage, type DescMethod, fromJsonString, type Message, toJson } from "@bufbuild/protobuf";
+import {
+  type DescMessage,
+  type DescMethod,
+  type DescService,
+  fromJsonString,
+  type Message,
+  toJson,
+} from "@bufbuild/protobuf";
 import {
   type CallOptions,
   type Client,
@@ -21,7 +28,6 @@ import type {
   UniversalServerRequest,
   UniversalServerResponse,
 } from "@connectrpc/connect/protocol";
-import type { DescService } from "@bufbuild/protobuf";
 import { JSON_ROUTES } from "../etcd/json-routes.ts";
 import { parseTimeout } from "../grpc/timeout.ts";
 import { callerMetadata } from "./connect-services.ts";
@@ -140,7 +146,7 @@ function asConnectError(error: unknown): ConnectError {
 
 /** Protobuf-ES throws plain errors: they begin with what could not be decoded. */
 function isDecodingError(error: unknown): boolean {
-  return error instanceof Error && /^cannot decode /.test(error.message);
+  return error instanceof Error && error.message.startsWith("cannot decode ");
 }
 
 /** What members of all versions say: until 3.5 the text is `error`, since then it is `message` alone. */
