@@ -9,8 +9,9 @@
  * callers log addresses, names and counts, never metadata values, keys or message bytes.
  */
 import pino from "pino";
-import { type LogDestination, openStderr } from "./log-destination.ts";
+import type { LogDestination } from "./log-destination.ts";
 import { readableLines } from "./readable-lines.ts";
+import { openStderr } from "./stderr.ts";
 
 /** Names of the levels, least severe first. */
 export type LogLevel = "debug" | "info" | "warn" | "error";
@@ -25,6 +26,8 @@ export interface Logger {
   child(caller: string): Logger;
   /** Whether debug lines are written: lets a hot path skip building their fields. */
   readonly debugEnabled: boolean;
+  /** The same of info lines. */
+  readonly infoEnabled: boolean;
 }
 
 /** How and where a log is written. */
@@ -33,6 +36,8 @@ export interface LoggerOptions {
   readonly level: LogLevel;
   /** `json` for machines, `readable` for a terminal. */
   readonly output: "json" | "readable";
+  /** Readable lines have colours. */
+  readonly colours?: boolean | undefined;
   /** Which of several workers writes: each line tells it as `worker`. Absent where there are none. */
   readonly worker?: number | undefined;
   /** Stderr when absent. */
@@ -47,7 +52,7 @@ const reservedNames = new Set(["level", "ts", "caller", "msg"]);
 /** Starts a log whose `caller` is `etcdproxy`; each part of the program takes a {@link Logger.child} of it. */
 export function createLogger(options: LoggerOptions): Logger {
   const { level, output, now = () => new Date() } = options;
-  const destination = options.destination ?? openStderr();
+  const destination = options.destination ?? openStderr({ onLeftOut: (lines) => tellOfLeftOut(log, lines) });
   const root = pino(
     {
       level,
@@ -55,9 +60,14 @@ export function createLogger(options: LoggerOptions): Logger {
       timestamp: () => `,"ts":"${now().toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
     },
-    output === "readable" ? readableLines(destination) : destination,
+    output === "readable" ? readableLines(destination, options.colours === true) : destination,
   );
-  return new PinoLogger(root, "etcdproxy", options.worker);
+  const log = new PinoLogger(root, "etcdproxy", options.worker);
+  return log;
+}
+
+function tellOfLeftOut(log: Logger, lines: number): void {
+  log.warn("log lines were left out: stderr took them too slowly", { lines });
 }
 
 class PinoLogger implements Logger {
@@ -65,12 +75,14 @@ class PinoLogger implements Logger {
   readonly #named: pino.Logger;
   readonly #worker: number | undefined;
   readonly debugEnabled: boolean;
+  readonly infoEnabled: boolean;
 
   constructor(root: pino.Logger, caller: string, worker: number | undefined) {
     this.#root = root;
     this.#worker = worker;
     this.#named = root.child({ caller });
     this.debugEnabled = root.isLevelEnabled("debug");
+    this.infoEnabled = root.isLevelEnabled("info");
   }
 
   debug(message: string, fields?: Record<string, unknown>): void {
@@ -78,7 +90,7 @@ class PinoLogger implements Logger {
   }
 
   info(message: string, fields?: Record<string, unknown>): void {
-    this.#write("info", message, fields);
+    if (this.infoEnabled) this.#write("info", message, fields);
   }
 
   warn(message: string, fields?: Record<string, unknown>): void {

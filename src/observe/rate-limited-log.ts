@@ -47,6 +47,17 @@ export class LineRateLimiter {
     return state?.suppressedLines ?? 0;
   }
 
+  /** Whether a line of this key would be left out now. */
+  holdsBack(key: string, nowMs: number): boolean {
+    const state = this.#states.get(key) ?? (this.#hasRoom(nowMs) ? undefined : this.#states.get(overflowKey));
+    return state !== undefined && nowMs - state.lastLineMs < this.#intervalMs;
+  }
+
+  /** The shortest time between two lines of a key, in milliseconds. */
+  get intervalMs(): number {
+    return this.#intervalMs;
+  }
+
   /** Keys remembered at the moment. */
   get keyCount(): number {
     return this.#states.size;
@@ -62,11 +73,23 @@ export class LineRateLimiter {
   }
 }
 
-/** A logger whose lines of one key are limited; a line after left-out ones tells their number as `suppressed`. */
+/** A line that was left out: the newest of its key. */
+interface HeldLine {
+  readonly level: LogLevel;
+  readonly message: string;
+  readonly fields: Record<string, unknown>;
+}
+
+/**
+ * A logger whose lines of one key are limited; a line after left-out ones tells their number as `suppressed`. What came last
+ * is told when the interval is over, so that no burst ends untold.
+ */
 export class RateLimitedLog {
   readonly #log: Logger;
   readonly #nowMs: () => number;
   readonly #limiter: LineRateLimiter;
+  readonly #held = new Map<string, HeldLine>();
+  #timer: ReturnType<typeof setTimeout> | null = null;
 
   /** @param nowMs a monotonic clock, in milliseconds */
   constructor(log: Logger, nowMs: () => number, limiter = new LineRateLimiter()) {
@@ -75,10 +98,45 @@ export class RateLimitedLog {
     this.#limiter = limiter;
   }
 
-  /** Writes the line unless one of the same key was written within the interval. */
+  /** Writes the line unless one of the same key was written within the interval: then it may be written at its end. */
   write(level: LogLevel, key: string, message: string, fields: Record<string, unknown> = {}): void {
     const suppressed = this.#limiter.admit(key, this.#nowMs());
-    if (suppressed === undefined) return;
-    this.#log[level](message, suppressed === 0 ? fields : { ...fields, suppressed });
+    if (suppressed === undefined) {
+      this.#hold(key, { level, message, fields });
+      return;
+    }
+    this.#held.delete(key);
+    this.#tell({ level, message, fields }, suppressed);
+  }
+
+  /** Writes what is held and may be written by now. */
+  flush(): void {
+    for (const [key, line] of this.#held) {
+      const nowMs = this.#nowMs();
+      if (this.#limiter.holdsBack(key, nowMs)) continue;
+      this.#held.delete(key);
+      // It was counted itself when it was left out.
+      this.#tell(line, (this.#limiter.admit(key, nowMs) ?? 0) - 1);
+    }
+    if (this.#held.size > 0) this.#flushLater();
+  }
+
+  #tell({ level, message, fields }: HeldLine, suppressed: number): void {
+    this.#log[level](message, suppressed <= 0 ? fields : { ...fields, suppressed });
+  }
+
+  #hold(key: string, line: HeldLine): void {
+    const ownKey = this.#held.has(key) || this.#held.size < keysMaxDefault ? key : overflowKey;
+    this.#held.set(ownKey, line);
+    this.#flushLater();
+  }
+
+  #flushLater(): void {
+    if (this.#timer !== null) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      this.flush();
+    }, this.#limiter.intervalMs);
+    this.#timer.unref();
   }
 }

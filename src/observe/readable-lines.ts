@@ -6,9 +6,9 @@ import pretty from "pino-pretty";
 import type { LogDestination } from "./log-destination.ts";
 
 /** Writes each JSON line that it gets to `destination` as `[10:31:07.250] INFO: [gateway] ready {"address":"…"}`. */
-export function readableLines(destination: LogDestination): LogDestination {
+export function readableLines(destination: LogDestination, colours: boolean): LogDestination {
   const prettify = pretty.prettyFactory({
-    colorize: false,
+    colorize: colours,
     messageKey: "msg",
     timestampKey: "ts",
     translateTime: "SYS:HH:MM:ss.l",

@@ -10,6 +10,7 @@ export interface LogLine {
 export class RecordedLog implements Logger {
   readonly lines: LogLine[] = [];
   readonly debugEnabled = true;
+  readonly infoEnabled = true;
 
   debug(message: string, fields: Record<string, unknown> = {}): void {
     this.lines.push({ level: "debug", message, fields });

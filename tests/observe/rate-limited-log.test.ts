@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { createLogger } from "../../src/observe/log.ts";
+import { waitFor } from "../harness/wait-for.ts";
 import { LineRateLimiter, RateLimitedLog } from "../../src/observe/rate-limited-log.ts";
 
 describe("the line limiter", () => {
@@ -66,21 +67,63 @@ describe("the line limiter", () => {
 });
 
 describe("a rate-limited log", () => {
-  test("writes a line of its level, with the number left out before it", () => {
+  const endpoint = "10.0.0.1:2379";
+
+  function limitedLog(limiter?: LineRateLimiter) {
     const lines: string[] = [];
     const destination = { write: (line: string) => void lines.push(line) };
     const log = createLogger({ level: "info", output: "json", now: () => new Date(0), destination });
-    let nowMs = 0;
-    const limited = new RateLimitedLog(log, () => nowMs);
-    limited.write("warn", "dial 10.0.0.1:2379", "an endpoint failed", { endpoint: "10.0.0.1:2379" });
-    limited.write("warn", "dial 10.0.0.1:2379", "an endpoint failed", { endpoint: "10.0.0.1:2379" });
-    nowMs = 1_000;
-    limited.write("warn", "dial 10.0.0.1:2379", "an endpoint failed", { endpoint: "10.0.0.1:2379" });
-    const head =
-      '{"level":"warn","ts":"1970-01-01T00:00:00.000Z","caller":"etcdproxy","msg":"an endpoint failed"';
+    const clock = { nowMs: 0 };
+    return { lines, clock, limited: new RateLimitedLog(log, () => clock.nowMs, limiter) };
+  }
+  const head =
+    '{"level":"warn","ts":"1970-01-01T00:00:00.000Z","caller":"etcdproxy","msg":"an endpoint failed"';
+
+  test("writes a line of its level, with the number left out before it", () => {
+    const { limited, lines, clock } = limitedLog();
+    const write = (): void => limited.write("warn", `dial ${endpoint}`, "an endpoint failed", { endpoint });
+    write();
+    write();
+    clock.nowMs = 1_000;
+    write();
     expect(lines).toEqual([
       `${head},"endpoint":"10.0.0.1:2379"}\n`,
       `${head},"endpoint":"10.0.0.1:2379","suppressed":1}\n`,
     ]);
+  });
+
+  test("tells the last of a burst when the interval is over, and how many came before it", () => {
+    const { limited, lines, clock } = limitedLog();
+    for (let n = 0; n < 5; n++) limited.write("warn", "k", "an endpoint failed", { n });
+    limited.flush();
+    expect(lines).toEqual([`${head},"n":0}\n`]);
+    clock.nowMs = 1_000;
+    limited.flush();
+    limited.flush();
+    expect(lines.slice(1)).toEqual([`${head},"n":4,"suppressed":3}\n`]);
+  });
+
+  test("does so by itself", async () => {
+    const lines: string[] = [];
+    const destination = { write: (line: string) => void lines.push(line) };
+    const log = createLogger({ level: "info", output: "json", destination });
+    const limiter = new LineRateLimiter({ intervalMs: 5 });
+    const limited = new RateLimitedLog(log, () => performance.now(), limiter);
+    limited.write("warn", "k", "first");
+    limited.write("warn", "k", "last");
+    await waitFor("the line that was held", () => lines.length === 2);
+    expect(lines[1]).toContain('"msg":"last"}');
+  });
+
+  test("holds few lines, however many keys have some left out", () => {
+    const { limited, lines, clock } = limitedLog();
+    for (let key = 0; key < 10_000; key++) {
+      limited.write("warn", `${key}`, "an endpoint failed", { key });
+      limited.write("warn", `${key}`, "an endpoint failed", { key });
+    }
+    expect(lines.length).toBeLessThan(260);
+    clock.nowMs = 1_000;
+    limited.flush();
+    expect(lines.length).toBeLessThan(520);
   });
 });
