@@ -70,14 +70,14 @@ function parseEndpoint(item: string, flag: string): Endpoint {
     throw new EndpointError(`${flag}: ${problem}`);
   };
   if (item === "") return refuse(`an item of the list is empty: write ${EXAMPLE}, or drop the comma`);
+  if (item.includes("@"))
+    return refuse(`"${withoutUserInfo(item)}" carries a user name: write only ${EXAMPLE}`);
   const match = /^(?:([A-Za-z][A-Za-z0-9+.-]*):\/\/)?([^/?#]*)(.*)$/s.exec(item);
   const [, schemeText, authority = "", rest = ""] = match ?? [];
   const scheme = schemeText?.toLowerCase() ?? "unstated";
   if (scheme !== "http" && scheme !== "https" && scheme !== "unstated") {
     return refuse(`"${item}" has the scheme ${scheme}: write http://, https:// or only host:port`);
   }
-  if (authority.includes("@"))
-    return refuse(`"${withoutUserInfo(item)}" carries a user name: write only ${EXAMPLE}`);
   if (rest !== "" && rest !== "/") {
     return refuse(`"${item}" has something behind the address: write ${item.slice(0, -rest.length)}`);
   }
@@ -93,9 +93,9 @@ function parseEndpoint(item: string, flag: string): Endpoint {
   }
 }
 
-/** A password does not belong in an error message. */
+/** A password does not belong in an error message, whatever is in it. */
 function withoutUserInfo(item: string): string {
-  return item.replace(/[^/@]*@/, "…@");
+  return item.replace(/^([A-Za-z][A-Za-z0-9+.-]*:\/\/)?.*@/s, "$1…@");
 }
 
 /** The same address twice: one endpoint, under the scheme that was stated. */

@@ -63,6 +63,17 @@ describe("a bad endpoint is refused, naming the flag, the item and what to write
     );
   });
 
+  test.each([
+    ["ftp://root:secret@a:1", '"ftp://…@a:1"'],
+    ["root:secret@a:1", '"…@a:1"'],
+    ["http://root:/secret@a:1", '"http://…@a:1"'],
+    ["http://root:@secret@a:1", '"http://…@a:1"'],
+    ["http://root:secret@a:1/@b", '"http://…@b"'],
+  ])("a password in %s, without repeating it", (item, shown) => {
+    const refusal = `--endpoints: ${shown} carries a user name: write only 10.0.1.10:2379`;
+    expect(() => parseEndpoints(item)).toThrow(refusal);
+  });
+
   test("under the name of another flag", () => {
     expect(() => parseEndpoints("", "--members")).toThrow("--members names no member");
   });
