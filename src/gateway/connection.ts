@@ -82,7 +82,7 @@ export class GatewayConnection implements DialOwner<PipeEnd>, PipeOwner, LiveCon
     this.#untried ??= this.#upstream.others(failed);
     const next = error.reason === "exhausted" ? undefined : this.#untried.shift();
     if (next === undefined) {
-      this.#upstream.clientTurnedAway(error);
+      this.#upstream.clientTurnedAway(this.#downstreamEnd.peer, error);
       this.destroy();
       return;
     }

@@ -17,6 +17,7 @@ import { listen } from "../net/listen.ts";
 import { createResolver, type DnsResolver } from "../net/resolver.ts";
 import { drained } from "../observe/drain.ts";
 import type { Logger } from "../observe/log.ts";
+import { RateLimitedLog } from "../observe/rate-limited-log.ts";
 import type { MetricValues } from "../observe/metrics.ts";
 import type { Pages } from "../observe/page.ts";
 import { PAGES_CONNECTIONS_MAX, PagesServer } from "../observe/pages-server.ts";
@@ -31,6 +32,7 @@ import type { PipeEnd } from "./pipe.ts";
 import { ThrottledLine } from "./throttled-line.ts";
 import { Upkeep } from "./upkeep.ts";
 import { Upstream } from "./upstream.ts";
+import { peerOf } from "../net/peer.ts";
 
 /** A member that does not answer within this time is left for the next one. */
 const DIAL_TIMEOUT_MS = 3_000;
@@ -126,18 +128,19 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const connections = new GatewayConnections(log);
   const upkeep = new Upkeep({ connections, idleTimeoutMs, keepAliveMs });
   let draining = false;
+  const handlers = sharedHandlers(new RateLimitedLog(log, now));
   const listener = listen<PipeEnd>({
     address: listenAddress,
     connectionsMax,
     reusePort: options.reusePort,
-    refused: () => refusedLine.error("too many clients, client reset", () => ({ connectionsMax })),
+    refused: (peer) => refusedLine.error("too many clients, client reset", () => ({ connectionsMax, peer })),
     handlers: {
       open(client) {
         stats.connectionsTotal++;
         // It keeps itself alive through its sockets, its dial and `connections`.
         void new GatewayConnection(client, shared);
       },
-      ...sharedHandlers(log),
+      ...handlers,
     },
   });
   const { address } = listener;
@@ -171,7 +174,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       retryDelayMs,
       resolver: options.resolver,
       now,
-      handlers: sharedHandlers(log),
+      handlers,
     }),
     stats,
     log,
@@ -277,7 +280,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 }
 
 /** The callbacks that clients' and members' sockets have in common. */
-function sharedHandlers(log: Logger) {
+function sharedHandlers(log: RateLimitedLog) {
   return {
     data(socket: Bun.Socket<PipeEnd>, chunk: Uint8Array): void {
       socket.data.received(chunk);
@@ -292,7 +295,10 @@ function sharedHandlers(log: Logger) {
       socket.data.closed(socket, error);
     },
     error(socket: Bun.Socket<PipeEnd>, error: Error): void {
-      log.error("a connection failed unexpectedly and is closed", { error });
+      log.write("error", "unexpected", "a connection failed unexpectedly and is closed", {
+        peer: peerOf(socket),
+        error,
+      });
       socket.terminate();
     },
   };

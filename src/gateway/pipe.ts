@@ -11,6 +11,7 @@
  */
 import type { Socket } from "bun";
 import { Splicer } from "../net/splice.ts";
+import { peerOf } from "../net/peer.ts";
 
 /**
  * A client's first words are short, and it waits for an answer: behind so few bytes it is not paused while its member
@@ -70,6 +71,11 @@ export class PipeEnd {
     this.#socket = socket;
     if (this.#pending !== null) this.drained();
     else if (this.#other.#readEnded) this.#finishWriting();
+  }
+
+  /** Who is at this end, `host:port`; "" without a socket. */
+  get peer(): string {
+    return this.#socket === null ? "" : peerOf(this.#socket);
   }
 
   /** What this end's peer has sent, in bytes. */

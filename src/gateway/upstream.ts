@@ -9,7 +9,8 @@ import type { Verdict } from "../endpoints/endpoint-report.ts";
 import type { EndpointChoice } from "../endpoints/endpoint-choice.ts";
 import type { DialError } from "../net/dial-error.ts";
 import type { Dialer } from "../net/dial.ts";
-import type { Logger } from "../observe/log.ts";
+import type { Logger, LogLevel } from "../observe/log.ts";
+import { RateLimitedLog } from "../observe/rate-limited-log.ts";
 import type { GatewayStats } from "./gateway-stats.ts";
 import type { LoopGuard } from "./loop-guard.ts";
 import type { PipeEnd } from "./pipe.ts";
@@ -32,7 +33,7 @@ export class Upstream {
   readonly stats: GatewayStats;
   readonly loopGuard: LoopGuard;
   readonly #choice: EndpointChoice;
-  readonly #log: Logger;
+  readonly #log: RateLimitedLog;
   readonly #now: () => number;
   readonly #turnedAwayLine: ThrottledLine;
   readonly #onAllFailed: (() => void) | undefined;
@@ -42,7 +43,7 @@ export class Upstream {
     this.stats = options.stats;
     this.loopGuard = options.loopGuard;
     this.#choice = options.choice;
-    this.#log = options.log;
+    this.#log = new RateLimitedLog(options.log, options.now);
     this.#now = options.now;
     this.#turnedAwayLine = new ThrottledLine(options.log, options.now);
     this.#onAllFailed = options.onAllFailed;
@@ -59,7 +60,7 @@ export class Upstream {
   }
 
   succeeded(endpoint: Endpoint): void {
-    if (this.#choice.succeeded(endpoint)) this.#log.info("endpoint works again", { endpoint: endpoint.name });
+    if (this.#choice.succeeded(endpoint)) this.#tell("info", "endpoint works again", endpoint);
   }
 
   failed(endpoint: Endpoint, error: DialError): void {
@@ -67,7 +68,7 @@ export class Upstream {
     dialFailures.set(endpoint.name, (dialFailures.get(endpoint.name) ?? 0) + 1);
     if (error.reason === "exhausted") return;
     if (this.#choice.failed(endpoint, error.detail, this.#now())) {
-      this.#log.warn("endpoint failed, set aside", { endpoint: endpoint.name, reason: error.detail });
+      this.#tell("warn", "endpoint failed, set aside", endpoint, { reason: error.detail });
     }
   }
 
@@ -76,14 +77,23 @@ export class Upstream {
     const news = this.#choice.judge(endpoint, verdict);
     if (verdict.kind === "silent" && this.#choice.allFailed(this.#now())) this.#onAllFailed?.();
     if (!news) return;
-    const { name } = endpoint;
-    if (verdict.kind !== "silent") this.dialer.endpointAnswers(name);
-    if (verdict.kind === "fit") this.#log.info("endpoint passes its checks again", { endpoint: name });
-    else this.#log.warn("endpoint fails its checks", { endpoint: name, reason: verdict.reason });
+    if (verdict.kind !== "silent") this.dialer.endpointAnswers(endpoint.name);
+    if (verdict.kind === "fit") this.#tell("info", "endpoint passes its checks again", endpoint);
+    else this.#tell("warn", "endpoint fails its checks", endpoint, { reason: verdict.reason });
   }
 
-  /** A client was closed because of `error`, after which there was nothing left to try. */
-  clientTurnedAway(error: DialError): void {
+  /** A member that comes and goes as it likes does not fill the log. */
+  #tell(
+    level: LogLevel,
+    message: string,
+    { name }: Endpoint,
+    fields: { readonly reason?: string } = {},
+  ): void {
+    this.#log.write(level, `${message} ${name}`, message, { endpoint: name, ...fields });
+  }
+
+  /** The client at `peer` is closed because of `error`, after which there was nothing left to try. */
+  clientTurnedAway(peer: string, error: DialError): void {
     this.stats.connectionsFailed++;
     if (error.reason !== "exhausted") this.#onAllFailed?.();
     const message =
@@ -91,6 +101,7 @@ export class Upstream {
         ? "no connection can be opened, client closed"
         : "no endpoint can be reached, client closed";
     this.#turnedAwayLine.error(message, () => ({
+      peer,
       reason: error.message,
       endpoints: this.#choice
         .describe(this.#now())

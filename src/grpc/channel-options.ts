@@ -37,7 +37,7 @@ export type MemberLimit =
 export interface ChannelEvents {
   onConnected(endpoint: Endpoint): void;
   /** A fault of our own, met while a member's bytes were handled; the connection is given up. */
-  onUnexpectedError(error: Error): void;
+  onUnexpectedError(error: Error, peer: string): void;
   /** `news` is false when the endpoint was known to fail already, for the same reason. */
   onEndpointFailed(endpoint: Endpoint, reason: string, news: boolean): void;
   /** No endpoint can be reached, or none passes its checks; told again and again. */

@@ -21,6 +21,7 @@ import { StandbyConnections, type StandbyUse } from "./standby-connections.ts";
 import { Code, type Status } from "./status.ts";
 import { Upstream, type UpstreamOptions, type UpstreamOwner, type UpstreamSocket } from "./upstream.ts";
 import { WAITING_LIMITS, WaitingCalls } from "./waiting-calls.ts";
+import { peerOf } from "../net/peer.ts";
 
 /** How long an endpoint that failed is tried after the others. */
 const SET_ASIDE_MS = 5000;
@@ -101,7 +102,7 @@ export class Channel implements UpstreamOwner {
         // What is not TLS's own is an exception of our handlers.
         error: (socket, error) => {
           if (isTlsError(error)) socket.data?.onClose(new Error(`TLS: ${describeTlsError(error)}`));
-          else options.events.onUnexpectedError(error);
+          else options.events.onUnexpectedError(error, peerOf(socket));
           socket.terminate();
         },
       },

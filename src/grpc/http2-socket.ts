@@ -7,6 +7,7 @@
 import type { Socket } from "bun";
 import type { Connection } from "../http2/connection.ts";
 import { atEndOfTurn, type EndOfTurnWork } from "./end-of-turn.ts";
+import { peerOf } from "../net/peer.ts";
 
 /** How long a closed connection may wait for its peer to read the last frames. */
 const LINGER_MS = 1000;
@@ -23,7 +24,7 @@ export class Http2Socket implements EndOfTurnWork {
   #closed = false;
 
   constructor(socket: Socket<unknown>, connection: Connection) {
-    this.peer = `${socket.remoteAddress}:${socket.remotePort}`;
+    this.peer = peerOf(socket);
     this.#socket = socket;
     this.connection = connection;
   }

@@ -16,6 +16,7 @@ import {
   listenerOptions,
   type ListenerTls,
 } from "./tls.ts";
+import { peerOf } from "./peer.ts";
 
 /**
  * Bun's socket callbacks. `open` must set `socket.data`: a socket that closes without it counts as refused. Over TLS
@@ -87,7 +88,7 @@ export function listen<Data>(options: ListenOptions<Data>): Listener {
     open(socket) {
       if (connectionsOpen >= connectionsMax) {
         connectionsRefused++;
-        const peer = `${socket.remoteAddress}:${socket.remotePort}`;
+        const peer = peerOf(socket);
         socket.terminate();
         options.refused?.(peer);
         return;

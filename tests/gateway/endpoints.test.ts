@@ -111,6 +111,7 @@ describe("when all endpoints fail", () => {
     expect(await greetings(port, 3)).toBe("");
     expect(log.fieldsOf(NONE_LEFT)).toEqual([
       {
+        peer: expect.stringMatching(/^127\.0\.0\.1:\d+$/) as unknown,
         reason: expect.stringContaining("connection refused") as unknown,
         endpoints: ports.map((failed) => `127.0.0.1:${failed}: connection refused`),
         clients: 1,

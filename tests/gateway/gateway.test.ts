@@ -71,7 +71,8 @@ describe("a gateway", () => {
     const second = await connectClient(port);
     await until(() => second.closed === "reset");
     expect(stats).toMatchObject({ connectionsOpen: 1, connectionsRefused: 1, connectionsTotal: 1 });
-    expect(log.fieldsOf("too many clients, client reset")).toEqual([{ connectionsMax: 1, clients: 1 }]);
+    const peer = expect.stringMatching(/^127\.0\.0\.1:\d+$/);
+    expect(log.fieldsOf("too many clients, client reset")).toEqual([{ connectionsMax: 1, peer, clients: 1 }]);
   });
 
   test("that is closed accepts no more and closes every connection", async () => {

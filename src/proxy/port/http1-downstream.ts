@@ -13,6 +13,7 @@ import type { BufferHolder } from "../../http2/buffer-budget.ts";
 import { SocketDuplex, type SocketDuplexOwner } from "../../net/socket-duplex.ts";
 import { HTTP1_LIMITS } from "./http1-limits.ts";
 import type { Downstreams } from "./http2-downstream.ts";
+import { peerOf } from "../../net/peer.ts";
 
 /** The limits that a client of HTTP/1.1 can reach. */
 type Http1LimitName =
@@ -79,7 +80,7 @@ export class Http1Downstream extends DeadlineEntry implements SocketDuplexOwner,
     this.#socket = socket;
     this.#shared = shared;
     this.#bodyBytesMax = bodyBytesMax;
-    this.peer = `${socket.remoteAddress}:${socket.remotePort}`;
+    this.peer = peerOf(socket);
     this.duplex = new SocketDuplex(socket, this);
     this.duplex.on("error", () => {}); // The close that follows is what matters.
     this.deadlineMs = this.#movedMs + HTTP1_LIMITS.headerMs;

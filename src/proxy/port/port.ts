@@ -14,6 +14,7 @@ import { agreedProtocol, isTlsError, type ListenerTls } from "../../net/tls.ts";
 import type { Http1Downstream } from "./http1-downstream.ts";
 import { Http1Side } from "./http1-side.ts";
 import { type Downstreams, Http2Downstream } from "./http2-downstream.ts";
+import { peerOf } from "../../net/peer.ts";
 
 /** How long a connection may be silent before the kernel asks whether its client still exists. */
 const KEEPALIVE_MS = 15_000;
@@ -158,7 +159,7 @@ class PortConnection extends DeadlineEntry {
   constructor(socket: Socket<PortConnection>, shared: Downstreams, http1: Http1Side, tls: boolean) {
     super();
     this.#socket = socket;
-    this.peer = `${socket.remoteAddress}:${socket.remotePort}`;
+    this.peer = peerOf(socket);
     this.#shared = shared;
     this.#http1 = http1;
     this.#inHandshake = tls;
