@@ -15,11 +15,16 @@ import { suggestName } from "./suggestion.ts";
 
 /** What the operator asked for. */
 export type Invocation =
-  | { readonly command: "gateway"; readonly flags: GatewayFlags }
-  | { readonly command: "grpc-proxy"; readonly flags: GrpcProxyFlags }
+  | ({ readonly command: "gateway"; readonly flags: GatewayFlags } & Remarks)
+  | ({ readonly command: "grpc-proxy"; readonly flags: GrpcProxyFlags } & Remarks)
   | { readonly command: "version" }
   /** `asked` is false when no command was given: the help then goes to stderr, and the exit status is 1. */
   | { readonly command: "help"; readonly text: string; readonly asked: boolean };
+
+/** What the operator should know of what he wrote, each a line for the log; absent where there is nothing. */
+interface Remarks {
+  readonly remarks?: readonly string[];
+}
 
 const tables: Readonly<Record<string, readonly FlagDefinition[]>> = {
   gateway: gatewayFlags,
@@ -115,7 +120,7 @@ function buildProgram(columns: number, outcome: Outcome): Command {
     )
     .action((operands: string[]) => {
       checkOperands("gateway", operands);
-      outcome.invoke({ command: "gateway", flags: gateway.opts<GatewayFlags>() });
+      outcome.invoke({ command: "gateway", flags: gateway.opts<GatewayFlags>(), ...remarksOn(gateway) });
     });
   addHelpSections(
     gateway,
@@ -133,7 +138,11 @@ function buildProgram(columns: number, outcome: Outcome): Command {
     .description("Answers and forwards the calls of etcd's API over few connections to an etcd cluster (L7).")
     .action((operands: string[]) => {
       checkOperands("grpc-proxy", operands);
-      outcome.invoke({ command: "grpc-proxy", flags: grpcProxy.opts<GrpcProxyFlags>() });
+      outcome.invoke({
+        command: "grpc-proxy",
+        flags: grpcProxy.opts<GrpcProxyFlags>(),
+        ...remarksOn(grpcProxy),
+      });
     });
   addHelpSections(
     grpcProxy,
@@ -152,6 +161,15 @@ function buildProgram(columns: number, outcome: Outcome): Command {
     .description("print the version of the program and of what it was built with")
     .action(() => outcome.invoke({ command: "version" }));
   return program;
+}
+
+/** A variable that was to name the domain and is not set, say, leaves the default in charge without a word. */
+function remarksOn(command: Command): Remarks {
+  const { discoverySrv, endpoints } = command.opts<Pick<GatewayFlags, "discoverySrv" | "endpoints">>();
+  if (discoverySrv !== "" || command.getOptionValueSource("discoverySrv") === "default") return {};
+  const theirs =
+    command.getOptionValueSource("endpoints") === "default" ? `, by default ${endpoints.join()}` : "";
+  return { remarks: [`--discovery-srv is empty: the members are those of --endpoints${theirs}`] };
 }
 
 function addProduct(program: Command, name: string, table: readonly FlagDefinition[]): Command {

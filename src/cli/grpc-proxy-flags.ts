@@ -332,15 +332,15 @@ export const grpcProxyFlags = [
     kind: "boolean",
     default: false,
     group: "Logging",
-    since: "later",
-    description: "log every request and response",
+    since: "live",
+    description: "log every request and response, without the values of keys; passwords and tokens never",
   },
   {
     name: "grpc-logging-values",
     kind: "boolean",
     default: false,
     group: "Logging",
-    since: "later",
+    since: "live",
     description: "show the values of keys in that log, which it hides otherwise",
   },
 ] as const satisfies readonly FlagDefinition[];

@@ -26,8 +26,8 @@ export interface RunningProduct {
    * What tells of readiness says "draining" from the call on, and goes last. Resolves when nothing is open any more.
    */
   close(): Promise<void>;
-  /** Reads its files anew; never rejects. Without it there are none. */
-  reload?(): Promise<void>;
+  /** Reads its files anew; never rejects. False, or without it: there are none. */
+  reload?(): Promise<boolean>;
   /** One of several workers does not log it: that is for who knows of all. */
   readonly ready?: ReadyLine;
   /** Its pages, for who serves them elsewhere too; absent where it has none. */
@@ -61,8 +61,7 @@ export async function serveUntilSignal(start: () => Promise<RunningProduct>, log
 
 async function reload(product: RunningProduct | null, log: Logger): Promise<void> {
   if (product === null) log.info("SIGHUP: nothing is read anew while the product starts");
-  else if (product.reload === undefined) log.info("SIGHUP: there is no file to read anew");
-  else await product.reload();
+  else if ((await product.reload?.()) !== true) log.info("SIGHUP: there is no file to read anew");
 }
 
 function nextStopSignal(log: Logger): Promise<StopSignal> {

@@ -6,10 +6,11 @@
  */
 import { writeSync } from "node:fs";
 import { isatty } from "node:tty";
-import { createLogger, type Logger, type LoggerOptions } from "../observe/log.ts";
+import { createLogger, type Logger } from "../observe/log.ts";
 import { parseCommandLine } from "./command-line.ts";
 import { CommandLineError, usageError } from "./command-line-error.ts";
 import { type RunningProduct, serveUntilSignal } from "./lifecycle.ts";
+import { loggingOptions, type LogSettings, unusedCallLogFlags } from "./logging-flags.ts";
 import { startGatewayProduct } from "./start-gateway.ts";
 import { startGrpcProxyProduct } from "./start-grpc-proxy.ts";
 import { versionText } from "./version.ts";
@@ -37,7 +38,10 @@ export async function run(words: readonly string[]): Promise<number> {
         return 0;
       case "gateway":
       case "grpc-proxy":
-        await serve({ product: invocation.command, flags: invocation.flags } as ProductFlags);
+        await serve(
+          { product: invocation.command, flags: invocation.flags } as ProductFlags,
+          invocation.remarks ?? [],
+        );
         return 0;
     }
   } catch (error) {
@@ -47,12 +51,11 @@ export async function run(words: readonly string[]): Promise<number> {
   }
 }
 
-async function serve(what: ProductFlags): Promise<void> {
-  const logged = {
-    level: what.flags.debug ? "debug" : "info",
-    output: isatty(stderrFileDescriptor) ? "readable" : "json",
-  } as const;
+async function serve(what: ProductFlags, remarks: readonly string[]): Promise<void> {
+  const logged = loggingOptions(what.flags, isatty(stderrFileDescriptor), process.env);
   const log = createLogger(logged);
+  const unused = what.product === "grpc-proxy" ? unusedCallLogFlags(what.flags, log) : [];
+  for (const remark of [...remarks, ...unused]) log.warn(remark);
   try {
     await serveUntilSignal(() => start(what, log, logged), log);
   } catch (error) {
@@ -62,11 +65,7 @@ async function serve(what: ProductFlags): Promise<void> {
   }
 }
 
-async function start(
-  what: ProductFlags,
-  log: Logger,
-  logged: Pick<LoggerOptions, "level" | "output">,
-): Promise<RunningProduct> {
+async function start(what: ProductFlags, log: Logger, logged: LogSettings): Promise<RunningProduct> {
   if (what.flags.workers > 1) {
     const { startWorkers } = await import("./start-workers.ts");
     return await startWorkers(what, log, logged);

@@ -36,8 +36,7 @@ class ServingWorker {
         return pages === undefined ? null : await servePage(pages, "GET", question.path);
       }
       case "reload":
-        await this.#product?.reload?.();
-        return null;
+        return (await this.#product?.reload?.()) ?? false;
       case "close":
         await this.#product?.close();
         return null;

@@ -138,7 +138,7 @@ export const loggingFlags = [
     placeholder: "level",
     default: "info",
     group: "Logging",
-    since: "later",
+    since: "live",
     description: "lines of this level and above are logged: debug, info, warn or error",
   },
   {
@@ -147,7 +147,7 @@ export const loggingFlags = [
     placeholder: "format",
     default: "auto",
     group: "Logging",
-    since: "later",
+    since: "live",
     description: "json, readable, or auto: readable on a terminal, JSON elsewhere",
   },
   {
@@ -156,6 +156,6 @@ export const loggingFlags = [
     default: false,
     group: "Logging",
     since: "live",
-    description: "log at level debug",
+    description: "the same as --log-level=debug",
   },
 ] as const satisfies readonly FlagDefinition[];

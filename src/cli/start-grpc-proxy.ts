@@ -22,6 +22,7 @@ import type { GrpcProxyFlags } from "./grpc-proxy-flags.ts";
 import { clientKeepaliveFlags, memberKeepaliveFlags } from "./keepalive-flags.ts";
 import type { RunningProduct } from "./lifecycle.ts";
 import { ownUserFlags } from "./own-user-flags.ts";
+import { callLogFlags } from "./logging-flags.ts";
 import type { WorkerSeat } from "./worker-seat.ts";
 import { loadMemberTls, loadServedTls, membersSpeakTls } from "./tls-flags.ts";
 
@@ -87,6 +88,7 @@ export async function startGrpcProxyProduct(
       clientTls,
       ownUser,
       log: log.child("grpc-proxy"),
+      callLog: callLogFlags(flags, log),
       reusePort: worker !== undefined,
       worker,
     });

@@ -9,7 +9,7 @@
 import { EndpointError, parseEndpoints } from "../endpoints/endpoint.ts";
 import { formatAddress } from "../net/address.ts";
 import { ListenError, refuseTakenPort } from "../net/listen.ts";
-import type { Logger, LoggerOptions } from "../observe/log.ts";
+import type { Logger } from "../observe/log.ts";
 import type { MetricValues } from "../observe/metrics.ts";
 import { forgetAfterDeath, noticeMemory } from "../proxy/kv/cache-notices.ts";
 import { checkAddresses, type PagesListener } from "../proxy/port/listeners.ts";
@@ -26,6 +26,7 @@ import { CommandLineError, usageError } from "./command-line-error.ts";
 import { nameServices } from "./discovery.ts";
 import type { GatewayFlags } from "./gateway-flags.ts";
 import type { ReadyLine, RunningProduct } from "./lifecycle.ts";
+import type { LogSettings } from "./logging-flags.ts";
 import { plainMetricsAddress } from "./start-gateway.ts";
 import { metricsListener } from "./start-grpc-proxy.ts";
 import { loadServedTls } from "./tls-flags.ts";
@@ -51,7 +52,7 @@ const RELOAD_PATIENCE_MS = 60_000;
 export async function startWorkers(
   serve: ProductFlags,
   log: Logger,
-  logged: Pick<LoggerOptions, "level" | "output">,
+  logged: LogSettings,
 ): Promise<RunningProduct> {
   try {
     return await start(serve, log, logged);
@@ -62,11 +63,7 @@ export async function startWorkers(
   }
 }
 
-async function start(
-  serve: ProductFlags,
-  log: Logger,
-  logged: Pick<LoggerOptions, "level" | "output">,
-): Promise<RunningProduct> {
+async function start(serve: ProductFlags, log: Logger, logged: LogSettings): Promise<RunningProduct> {
   const { workers } = serve.flags;
   refuseTooManyWorkers(workers);
   const further = await furtherListener(serve, log);
@@ -119,8 +116,10 @@ function running(
 ): RunningProduct {
   return {
     async reload() {
-      await renewals.reload();
-      await pool.askAll(RELOAD, RELOAD_PATIENCE_MS);
+      const own = await renewals.reload();
+      const theirs = await pool.askAll<boolean>(RELOAD, RELOAD_PATIENCE_MS);
+      // One that did not answer has files, or it would have.
+      return own || theirs.some((has) => has !== false);
     },
     async close() {
       renewals.close();

@@ -1,10 +1,10 @@
 /** What the main thread and the workers ask each other. */
 import type { MetricValues } from "../observe/metrics.ts";
-import type { LogLevel } from "../observe/log.ts";
 import type { Page } from "../observe/page.ts";
 import type { GatewayFlags } from "./gateway-flags.ts";
 import type { GrpcProxyFlags } from "./grpc-proxy-flags.ts";
 import type { ReadyLine } from "./lifecycle.ts";
+import type { LogSettings } from "./logging-flags.ts";
 
 /** A product with its flags. */
 export type ProductFlags =
@@ -19,7 +19,7 @@ export interface StartOrder {
   readonly workers: number;
   /** In which the workers' caches tell each other. */
   readonly notices: SharedArrayBuffer;
-  readonly log: { readonly level: LogLevel; readonly output: "json" | "readable" };
+  readonly log: LogSettings;
 }
 
 /** What a worker is asked, and what it answers. */
@@ -29,7 +29,8 @@ export interface WorkerAnswers {
   readonly metrics: MetricValues;
   /** Null: there is none. */
   readonly page: Page | null;
-  readonly reload: null;
+  /** False: it has no files. */
+  readonly reload: boolean;
   readonly close: null;
 }
 

@@ -17,6 +17,8 @@ const DISCARDED_BYTES_MAX = 1024 * 1024;
 /** What all calls of a connection share. */
 export interface Http2CallOwner {
   readonly deadlines: DeadlineTimer;
+  /** The client's address. */
+  readonly peer: string;
   onCallLimit(limit: CallLimitName, reason: string): void;
 }
 
@@ -41,6 +43,10 @@ export class Http2ServerCall extends DeadlineEntry implements ServerCall, Stream
     this.#owner = owner;
     this.grpc = grpc;
     if (this.deadlineMs !== Number.POSITIVE_INFINITY) owner.deadlines.add(this);
+  }
+
+  get peer(): string {
+    return this.#owner.peer;
   }
 
   sendHead(fields: readonly HeaderField[]): void {
@@ -110,7 +116,7 @@ export class Http2ServerCall extends DeadlineEntry implements ServerCall, Stream
     if (this.finished) return;
     const receiver = this.receiver;
     this.finishWithStatus(status);
-    receiver.onCancel(reason);
+    receiver.onCancel(reason, status);
   }
 
   // From the stream.

@@ -169,8 +169,9 @@ class InProcessCall implements ServerCall {
   #refuse(why: string, code: number = Code.RESOURCE_EXHAUSTED): void {
     if (this.finished) return;
     const receiver = this.receiver;
-    this.finishWithStatus({ code, message: `grpc: received message ${why}` });
-    receiver.onCancel(why);
+    const status = { code, message: `grpc: received message ${why}` };
+    this.finishWithStatus(status);
+    receiver.onCancel(why, status);
   }
 
   finishWithTrailers(fields: readonly HeaderField[]): void {

@@ -18,6 +18,8 @@ export type CallLimitName = "messageSize" | "inflatedMessage" | "waitingCalls";
 
 export interface ServerCall {
   readonly head: CallHead;
+  /** The client's address; absent where only what the call came by knows it. */
+  readonly peer?: string | undefined;
   /** When the client gives up, in milliseconds of `performance.now()`; `Infinity` for never. */
   readonly deadlineMs: number;
   /** Who is told of the request; set before the first byte is handed out. */
@@ -50,8 +52,11 @@ export interface CallReceiver {
   onRequestEnd(): void;
   /** `bytes` bytes of the answer have left the queue. */
   onAnswerSent(bytes: number): void;
-  /** The call is over without an answer: client reset, client gone, deadline passed. */
-  onCancel(reason: string): void;
+  /**
+   * The call is over without an answer: client reset, client gone, deadline passed. `status`: what the client was told;
+   * absent where it has gone itself.
+   */
+  onCancel(reason: string, status?: Status): void;
 }
 
 /** Receiver of a call that nobody serves any more. */

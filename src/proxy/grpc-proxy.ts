@@ -35,16 +35,19 @@ import { RenewalWatch } from "../tls/renewal.ts";
 import { OwnIdentity } from "./auth/own-identity.ts";
 import { type OwnUser, signInOf } from "./auth/sign-in.ts";
 import { SignInLog } from "./auth/sign-in-log.ts";
+import type { CallLog } from "./call-log/call-log.ts";
 import { EndpointUpkeep } from "./cluster/endpoint-upkeep.ts";
 import { AdvertisedMemberList } from "./cluster/member-list.ts";
 import type { TypedServices } from "./connect-services.ts";
 import type { ForwardLimits } from "./forward/forward-limits.ts";
 import { SingleRequestForward } from "./forward/single-request.ts";
 import { Drain } from "./drain.ts";
+import { MemberLog } from "./member-log.ts";
 import { OwnMetrics } from "./pages/own-metrics.ts";
 import { createPages } from "./pages/pages.ts";
 import { ClientKeepalive, type ClientKeepaliveOptions } from "./port/client-keepalive.ts";
 import type { Downstreams } from "./port/http2-downstream.ts";
+import { clientAtWork } from "./limited-gzip.ts";
 import { checkAddresses, Listeners, type ListenersOptions } from "./port/listeners.ts";
 import { Router } from "./router.ts";
 import { SharedWork, type SharingSwitches } from "./shared-work.ts";
@@ -85,6 +88,8 @@ export interface GrpcProxyOptions extends ListenersOptions, SharingSwitches {
   /** Who the proxy is at etcd, for what it does by itself; null: nobody. */
   readonly ownUser?: OwnUser | null | undefined;
   readonly log: Logger;
+  /** Every call is logged, with the values of keys or without; absent: none is. */
+  readonly callLog?: { readonly values: boolean } | undefined;
   /** Absent where this proxy is all there is in the process. */
   readonly worker?: WorkerPart | undefined;
 }
@@ -98,8 +103,8 @@ export interface GrpcProxy {
   readonly pages: Pages;
   /** The values of its metrics, those of other workers not among them. */
   metricValues(): Promise<MetricValues>;
-  /** Reads certificates, keys, authorities and revocation lists anew, now. */
-  reload(): Promise<void>;
+  /** Reads certificates, keys, authorities and revocation lists anew, now. False: there are none. */
+  reload(): Promise<boolean>;
   /** Stops: clients finish within the drain timeout, those who do not are cut. */
   close(): Promise<void>;
 }
@@ -137,7 +142,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
       : undefined,
     budget,
     events: {
-      ...channelEvents(log, limitLog, () => sharedWork.onConnected()),
+      ...channelEvents(log, limitedLog, limitLog, () => sharedWork.onConnected()),
       onAllFailed: () => upkeep.allFailed(),
     },
   });
@@ -181,6 +186,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     sharedWork,
     connectAnswers,
     namespace ? (method) => namespaceRefusal(method, strict) : undefined,
+    await callLog(options),
   );
   const drain = new Drain(options.drainTimeoutMs, log);
   const pages = drain.pages(
@@ -241,6 +247,13 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
   };
 }
 
+/** Loaded only where it is asked for. */
+async function callLog({ callLog: asked, log }: GrpcProxyOptions): Promise<CallLog | null> {
+  if (asked === undefined) return null;
+  const module = await import("./call-log/call-log.ts");
+  return new module.CallLog({ log: log.child("grpc"), values: asked.values, clientAtWork });
+}
+
 function healthChecks(
   endpoints: readonly Endpoint[],
   times: HealthCheckTimes,
@@ -257,21 +270,29 @@ function healthChecks(
   });
 }
 
-function channelEvents(log: Logger, limitLog: LimitLog, onConnected: () => void): ChannelEvents {
+function channelEvents(
+  log: Logger,
+  limitedLog: RateLimitedLog,
+  limitLog: LimitLog,
+  onConnected: () => void,
+): ChannelEvents {
+  const memberLog = new MemberLog(log, limitedLog);
   return {
     onConnected(endpoint) {
-      log.info("connected to a member", { endpoint: endpoint.name });
+      memberLog.onConnected(endpoint);
       onConnected();
     },
-    onUnexpectedError(error) {
-      log.error("unexpected error on a member's connection", { error: error.stack ?? error.message });
+    onUnexpectedError(error, peer) {
+      limitedLog.write("error", "unexpected member", "unexpected error on a member's connection", {
+        peer,
+        error: error.stack ?? error.message,
+      });
     },
     onEndpointFailed(endpoint, reason, news) {
-      if (news) log.warn("a member cannot be used", { endpoint: endpoint.name, reason });
+      if (news) memberLog.onFailed(endpoint, reason);
     },
-    onJudged({ name }, verdict) {
-      if (verdict.kind === "fit") log.info("a member passes its checks again", { endpoint: name });
-      else log.warn("a member fails its checks", { endpoint: name, reason: verdict.reason });
+    onJudged(endpoint, verdict) {
+      memberLog.onJudged(endpoint, verdict);
     },
     onLimit(endpoint, limit, reason) {
       limitLog.reached("member", limit, endpoint.name, { reason });

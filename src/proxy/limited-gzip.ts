@@ -10,8 +10,10 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { Compression } from "@connectrpc/connect/protocol";
 import { compressionGzip } from "@connectrpc/connect-node";
 
-/** Who hears of a client's message that is too large once inflated. */
+/** Whose call is at work: hears of a message that is too large once inflated. */
 export interface InflateListener {
+  /** The client's address. */
+  readonly peer?: string | undefined;
   limitReached(limit: "inflatedMessage", reason: string): void;
 }
 
@@ -20,6 +22,11 @@ const atWork = new AsyncLocalStorage<InflateListener>();
 /** Runs `serve`; what it and whatever follows from it inflates is the doing of `listener`'s client. */
 export function inflatingFor(listener: InflateListener, serve: () => void): void {
   atWork.run(listener, serve);
+}
+
+/** The address of the client whose call, of another protocol than gRPC, is at work; undefined for none. */
+export function clientAtWork(): string | undefined {
+  return atWork.getStore()?.peer;
 }
 
 export const limitedGzip: Compression = {

@@ -3,10 +3,10 @@
  *
  * Built from the generated descriptors. A gRPC call of a method that the proxy implements with types goes
  * through Connect; any other, of unknown methods too, is forwarded as the bytes it came in. A call in another
- * protocol goes through Connect, which comes back here as a gRPC call in process.
+ * protocol goes through Connect, which comes back here as a gRPC call in process: so each call passes `serve` once.
  */
 import type { DescMethod } from "@bufbuild/protobuf";
-import { createConnectRouter } from "@connectrpc/connect";
+import { type ConnectRouter, createConnectRouter, type Transport } from "@connectrpc/connect";
 import type { Compression, UniversalHandler } from "@connectrpc/connect/protocol";
 import { READ_METHODS } from "../etcd/repeatable-reads.ts";
 import { methodPath, SERVICES } from "../etcd/services.ts";
@@ -20,6 +20,7 @@ import type { AnswerBounds } from "../grpc/in-process-call.ts";
 import type { ServerCall } from "../grpc/server-call.ts";
 import type { Status } from "../grpc/status.ts";
 import { serveUniversal } from "../grpc/universal-server.ts";
+import type { CallLog } from "./call-log/call-log.ts";
 import { registerServices, type TypedServices } from "./connect-services.ts";
 import { type EndlessCall, EndlessForwards } from "./endless-calls.ts";
 import type { AnswerEffects } from "./forward/answer-effects.ts";
@@ -64,12 +65,14 @@ export class Router {
   readonly #limits: ForwardLimits;
   readonly #lanes = new Map<string, Lane>();
   /** Connect's handlers by path, for callers of other protocols than gRPC. */
-  readonly #universal = new Map<string, UniversalHandler>();
+  readonly #universal: ReadonlyMap<string, UniversalHandler>;
   readonly #typed: TypedServices;
   readonly #hubs: Hubs;
   readonly #answers: AnswerBounds;
   readonly #unknownMethod: Lane;
   readonly #endless = new EndlessForwards();
+  /** Null: calls are not logged. */
+  readonly #callLog: CallLog | null;
 
   /**
    * `answers`: what is gathered for callers of other protocols than gRPC; `refusal`: what calls of a method (undefined:
@@ -82,7 +85,9 @@ export class Router {
     hubs: Hubs,
     answers: AnswerBounds,
     refusal: (method: DescMethod | undefined) => Status | null = () => null,
+    callLog: CallLog | null = null,
   ) {
+    this.#callLog = callLog;
     this.#channel = channel;
     this.#limits = limits;
     this.#typed = typed;
@@ -93,15 +98,14 @@ export class Router {
       unknown === null
         ? { kind: "stream", effects: hubs.kv?.effectsOf(undefined) ?? null, endless: false }
         : { kind: "refused", status: unknown };
-    const router = createConnectRouter(this.connectOptions());
-    this.routes(router);
-    for (const handler of router.handlers) this.#universal.set(handler.requestPath, handler);
+    this.#universal = this.#handlers(this.routes);
+    const own = this.#handlers((router) => this.#register(router, typed));
     for (const service of SERVICES) {
       for (const method of service.methods) {
         const status = refusal(method);
         this.#lanes.set(
           methodPath(method),
-          status === null ? this.#laneOf(method) : { kind: "refused", status },
+          status === null ? this.#laneOf(method, own) : { kind: "refused", status },
         );
       }
     }
@@ -112,15 +116,27 @@ export class Router {
     return { acceptCompression: [limitedGzip], readMaxBytes: this.#limits.sendBytesMax };
   }
 
-  /** Registers the services with a Connect router, and etcd's own paths for JSON. */
-  readonly routes = (router: Parameters<typeof registerServices>[0]): void => {
-    const lanes = connectTransport((call) => this.serve(call), this.#answers);
-    registerServices(router, lanes, this.#typed);
+  /** Registers the services, and etcd's own paths for JSON: their callers come to `serve`, all of them. */
+  readonly routes = (router: ConnectRouter): void => {
+    const lanes = this.#register(router, {});
     router.handlers.push(...jsonGateway(lanes, this.#limits.sendBytesMax));
   };
 
+  #register(router: ConnectRouter, typed: TypedServices): Transport {
+    const lanes = connectTransport((call) => this.serve(call), this.#answers);
+    registerServices(router, lanes, typed);
+    return lanes;
+  }
+
+  #handlers(register: (router: ConnectRouter) => void): Map<string, UniversalHandler> {
+    const router = createConnectRouter(this.connectOptions());
+    register(router);
+    return new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+  }
+
   /** Serves a gRPC call. */
-  serve(call: ServerCall): void {
+  serve(arriving: ServerCall): void {
+    const call = this.#callLog === null ? arriving : this.#callLog.wrap(arriving);
     const lane = this.#lanes.get(call.head.path) ?? this.#unknownMethod;
     switch (lane.kind) {
       case "unary":
@@ -192,9 +208,10 @@ export class Router {
     inflatingFor(call, () => serveUniversal(call, method, handler, shape));
   }
 
-  #laneOf(method: DescMethod): Lane {
+  /** `own`: Connect's handlers of what the proxy implements with types. */
+  #laneOf(method: DescMethod, own: ReadonlyMap<string, UniversalHandler>): Lane {
     if (this.#typed[method.parent.typeName]?.[method.localName] !== undefined) {
-      return { kind: "typed", handler: this.#universal.get(methodPath(method))! };
+      return { kind: "typed", handler: own.get(methodPath(method))! };
     }
     const { kv, watch, leases } = this.#hubs;
     if (method === Watch.method.watch && watch !== null) return { kind: "watch", hub: watch };

@@ -58,13 +58,14 @@ export class RenewalWatch {
     });
   }
 
-  /** Reads everything now, whether it has changed or not. */
-  reload(): Promise<void> {
-    return this.#inTurn(async (watched) => {
+  /** Reads everything now, whether it has changed or not. False: there is nothing. */
+  async reload(): Promise<boolean> {
+    await this.#inTurn(async (watched) => {
       const state = filesState(watched.renewable.files);
       watched.seen = state;
       await this.#load(watched, state);
     });
+    return this.#watched.length > 0;
   }
 
   close(): void {

@@ -27,6 +27,8 @@ const gatewayDefaults: GatewayFlags = {
   tcpKeepaliveMs: 15_000,
   metricsAddr: "",
   workers: 1,
+  logLevel: "info",
+  logFormat: "auto",
   debug: false,
 };
 
@@ -84,7 +86,11 @@ const grpcProxyDefaults: GrpcProxyFlags = {
   user: "",
   passwordFile: "",
   workers: 1,
+  logLevel: "info",
+  logFormat: "auto",
   debug: false,
+  experimentalEnableGrpcLogging: false,
+  grpcLoggingValues: false,
 };
 
 function gateway(line: string): GatewayFlags {
@@ -204,6 +210,30 @@ describe("flags", () => {
   test("one reading leaves nothing behind for the next", () => {
     expect(gateway("--endpoints=a --debug").endpoints).toEqual(["a"]);
     expect(gateway("")).toEqual(gatewayDefaults);
+  });
+});
+
+describe("an empty --discovery-srv", () => {
+  const said = (...words: string[]): unknown => {
+    const invocation = parseCommandLine(words);
+    return "remarks" in invocation ? invocation.remarks : undefined;
+  };
+
+  test.each(["gateway", "grpc-proxy"])(
+    "of %s is remarked on: the default endpoint is in its place",
+    (command) => {
+      const remark =
+        "--discovery-srv is empty: the members are those of --endpoints, by default 127.0.0.1:2379";
+      expect(said(command, "--discovery-srv=")).toEqual([remark]);
+      expect(said(command, "--discovery-srv", "", "--endpoints=a:1")).toEqual([
+        "--discovery-srv is empty: the members are those of --endpoints",
+      ]);
+    },
+  );
+
+  test("is not remarked on where nobody wrote it, or where the last one is not empty", () => {
+    expect(said("gateway")).toBeUndefined();
+    expect(said("gateway", "--discovery-srv=", "--discovery-srv=example.com")).toBeUndefined();
   });
 });
 

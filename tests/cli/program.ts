@@ -21,6 +21,8 @@ export interface Program {
   logged(message: string): Promise<Record<string, unknown>>;
   /** The same for a message that begins like this. */
   loggedWith(start: string): Promise<Record<string, unknown>>;
+  /** Resolves once this text is on stderr; rejects when the process ends without it. */
+  wrote(text: string): Promise<void>;
   /** Everything written, once the process has ended. */
   ended(): Promise<Outcome>;
 }
@@ -66,17 +68,20 @@ export function startProgram(file: string, ...words: string[]): Program {
     changed.resolve();
   })();
 
-  const lineWith = async (text: string): Promise<Record<string, unknown>> => {
+  const textWith = async (text: string): Promise<string> => {
     for (;;) {
       const line = stderrText
         .split("\n")
         .slice(0, -1)
         .find((candidate) => candidate.includes(text));
-      if (line !== undefined) return JSON.parse(line) as Record<string, unknown>;
+      if (line !== undefined) return line;
       if (stderrEnded) throw new Error(`the process ended without logging ${text}: ${stderrText}`);
       await changed.promise;
     }
   };
+
+  const lineWith = async (text: string): Promise<Record<string, unknown>> =>
+    JSON.parse(await textWith(text)) as Record<string, unknown>;
 
   return {
     kill(signal) {
@@ -84,6 +89,9 @@ export function startProgram(file: string, ...words: string[]): Program {
     },
     logged: (message) => lineWith(`"msg":${JSON.stringify(message)}`),
     loggedWith: (start) => lineWith(`"msg":${JSON.stringify(start).slice(0, -1)}`),
+    async wrote(text) {
+      await textWith(text);
+    },
     async ended() {
       const [exitCode] = await Promise.all([child.exited, stderr]);
       running.delete(child);

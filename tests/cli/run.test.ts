@@ -97,7 +97,57 @@ describe("a mistake ends with exit status 1 and one line on stderr", () => {
   });
 });
 
+describe("the flags about logging", () => {
+  const SERVING = ["--listen-addr=127.0.0.1:0", "--endpoints=127.0.0.1:1"];
+
+  test.each(["gateway", "grpc-proxy"])("%s: lines below --log-level are not written", async (command) => {
+    const program = startEtcdproxy(command, ...SERVING, "--discovery-srv=", "--log-level=warn");
+    await program.logged("--discovery-srv is empty: the members are those of --endpoints");
+    await program.loggedWith(command === "gateway" ? "endpoint fails" : "a member");
+    program.kill("SIGTERM");
+    const { exitCode, stderr } = await program.ended();
+    expect(exitCode).toBe(0);
+    expect(stderr).not.toContain('"level":"info"');
+  });
+
+  test("--log-format=readable is for people, without colours where it is no terminal", async () => {
+    const program = startEtcdproxy("gateway", ...SERVING, "--log-format=readable");
+    const ended = program.ended();
+    await program.wrote("ready to proxy client requests");
+    program.kill("SIGTERM");
+    const lines = (await ended).stderr.trimEnd().split("\n");
+    expect(lines[0]).toMatch(
+      /^\[[\d:.]+\] INFO: \[gateway\] ready to proxy client requests \{"address":"127/,
+    );
+    for (const line of lines) expect(line).toMatch(/^\P{Cc}*$/u);
+  });
+
+  test.each([
+    [["--log-level=fatal"], '--log-level "fatal" is a level that nothing is logged at: use error'],
+    [
+      ["--debug", "--log-level=error"],
+      "--debug and --log-level=error contradict each other: leave one of them out",
+    ],
+    [["--log-format=jsn"], '--log-format "jsn" is unknown: did you mean json?'],
+  ])("%p is refused in one line", async (flags, line) => {
+    const stderr = `etcdproxy: ${line}\n`;
+    expect(await runToEnd("grpc-proxy", ...SERVING, ...flags)).toEqual({ exitCode: 1, stdout: "", stderr });
+  });
+});
+
 describe("a product", () => {
+  test.each(["gateway", "grpc-proxy"])(
+    "%s without files says on SIGHUP that there is none to read",
+    async (command) => {
+      const program = startEtcdproxy(command, "--listen-addr=127.0.0.1:0", "--endpoints=127.0.0.1:1");
+      await program.logged(command === "gateway" ? "ready to proxy client requests" : "started gRPC proxy");
+      program.kill("SIGHUP");
+      await program.logged("SIGHUP: there is no file to read anew");
+      program.kill("SIGTERM");
+      expect((await program.ended()).exitCode).toBe(0);
+    },
+  );
+
   const readyLines = [
     ["gateway", "ready to proxy client requests"],
     ["grpc-proxy", "started gRPC proxy"],

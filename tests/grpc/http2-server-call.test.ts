@@ -24,7 +24,7 @@ function scene(timeout = "", grpc = true): Scene {
   wire.nowMs = performance.now();
   const stream = request(wire, 1);
   const fields = timeout === "" ? [] : [headerField("grpc-timeout", timeout)];
-  const owner = { deadlines: new DeadlineTimer(), onCallLimit: () => {} };
+  const owner = { deadlines: new DeadlineTimer(), peer: "127.0.0.1:1", onCallLimit: () => {} };
   const call = new Http2ServerCall(stream, new CallHead("/a/b", fields), owner, grpc);
   stream.handler = call;
   const told: string[] = [];

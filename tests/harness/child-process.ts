@@ -67,6 +67,21 @@ export function spawnPiped(command: readonly string[], options: ChildOptions = {
   return child;
 }
 
+/** Starts `command` with the file descriptor `stderr` of the runner as its standard error; nobody sees its output. */
+export function spawnWriting(
+  command: readonly string[],
+  stderr: number,
+): Bun.Subprocess<"ignore", "ignore", number> {
+  const child = Bun.spawn([...diesWithRunner, ...command], {
+    stdin: "ignore",
+    stdout: "ignore",
+    stderr,
+    env: childEnvironment({}),
+  });
+  track(child);
+  return child;
+}
+
 /** Starts `command` with its output appended to `logFile`. */
 export function spawnLogged(command: readonly string[], logFile: string): LoggedChild {
   const log = openSync(logFile, "a");

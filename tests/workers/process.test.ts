@@ -223,6 +223,13 @@ describe("certificates", () => {
     }
   });
 
+  test("that nobody has named are not there to be read, which is said once", async () => {
+    await using proxy = await startGrpcProxy(cluster.endpoints, ["--workers=2"]);
+    proxy.kill("SIGHUP");
+    const line = await proxy.logged("SIGHUP: there is no file to read anew");
+    expect(line["worker"]).toBeUndefined();
+  });
+
   test("of the proxy's own are the same at every worker, and at the further listener", async () => {
     using folder = new TemporaryFolder("autotls");
     const flags = ["--auto-tls", `--data-dir=${folder.path}`, "--metrics-addr=https://127.0.0.1:0"];

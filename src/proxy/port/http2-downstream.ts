@@ -64,6 +64,11 @@ export class Http2Downstream implements ServerConnectionHandler, Http2CallOwner 
     this.#keepalive = shared.keepalive.start(this.connection);
   }
 
+  /** The client's address. */
+  get peer(): string {
+    return this.socket.peer;
+  }
+
   /** Ends the connection, and each gRPC call on it with `status`: so its client knows that it was no accident. */
   cut(status: Status): void {
     for (const { handler } of this.connection.streams.all()) {
