@@ -2,15 +2,14 @@
  * The flags that say how a member is chosen: `--balancer`, `--endpoint-weights` and `--health-check-*`.
  * Stands between their text and what both products take; an error names the flag.
  */
-import { BALANCERS, type Balancer } from "../endpoints/balancer.ts";
+import type { Balancer } from "../endpoints/balancer.ts";
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import { parseEndpoints } from "../endpoints/endpoint.ts";
 import type { HealthCheckTimes } from "../endpoints/health-checks.ts";
 import { quoted, usageError } from "./command-line-error.ts";
-import { suggestName } from "./suggestion.ts";
 
 export interface ChoiceFlags {
-  readonly balancer: string;
+  readonly balancer: Balancer;
   readonly endpointWeights: readonly string[];
   readonly healthCheckIntervalMs: number;
   readonly healthCheckTimeoutMs: number;
@@ -28,12 +27,7 @@ const WEIGHT_EXAMPLE = "infra0.example.com=3";
 
 /** How members are chosen and checked. Throws `CommandLineError`. */
 export function choiceOptions(flags: ChoiceFlags): ChoiceOptions {
-  const balancer = BALANCERS.find((name) => name === flags.balancer);
-  if (balancer === undefined) {
-    const suggestion = suggestName(flags.balancer, BALANCERS);
-    const advice = suggestion === undefined ? `use ${BALANCERS.join(", ")}` : `did you mean ${suggestion}?`;
-    throw usageError(`--balancer ${quoted(flags.balancer)} is unknown: ${advice}`);
-  }
+  const { balancer } = flags;
   if (balancer === "least-latency" && flags.healthCheckIntervalMs === 0) {
     throw usageError(
       "--balancer=least-latency needs health checks, which measure it: leave --health-check-interval out",

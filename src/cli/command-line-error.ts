@@ -30,6 +30,14 @@ export function usageError(text: string): CommandLineError {
   return new CommandLineError(`etcdproxy: ${text}`);
 }
 
+/** What the operator has to change, as one of `kinds`, as an error of the command line; any other error as it is. */
+export function asUsageError(
+  error: unknown,
+  kinds: readonly (abstract new (...given: never[]) => Error)[],
+): unknown {
+  return kinds.some((kind) => error instanceof kind) ? usageError((error as Error).message) : error;
+}
+
 /** The operator's own word in an error line: in double quotes, with control characters escaped. */
 export function quoted(word: string): string {
   return JSON.stringify(word);

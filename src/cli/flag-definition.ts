@@ -40,8 +40,12 @@ interface ValuedFlagEntry extends FlagEntry {
 
 /** One flag of a product. The kind decides how its value is read. */
 export type FlagDefinition =
-  /** Any text, the empty one too. */
-  | (ValuedFlagEntry & { readonly kind: "text"; readonly default: string })
+  /** Any text, the empty one too; where there are `values`, one of them. */
+  | (ValuedFlagEntry & {
+      readonly kind: "text";
+      readonly default: string;
+      readonly values?: readonly string[];
+    })
   /** Comma-separated and repeatable; the first one given replaces the default. */
   | (ValuedFlagEntry & { readonly kind: "list"; readonly default: readonly string[] })
   /** `--name`, `--name=true`, `--name=false`. */
@@ -75,11 +79,13 @@ type AttributeOf<Flag extends FlagDefinition> = Flag["kind"] extends "duration"
   ? `${CamelCase<Flag["name"]>}Ms`
   : CamelCase<Flag["name"]>;
 
+type ValueOf<Flag extends FlagDefinition> = Flag extends { readonly values: readonly (infer Word)[] }
+  ? Word
+  : ValueOfKind[Flag["kind"]];
+
 /** The values of a table's live flags: `--listen-addr` is `listenAddr`, the duration `--retry-delay` is `retryDelayMs`. */
 export type FlagValues<Table extends readonly FlagDefinition[]> = {
-  readonly [
-    Flag in Extract<Table[number], { since: "live" }> as AttributeOf<Flag>
-  ]: ValueOfKind[Flag["kind"]];
+  readonly [Flag in Extract<Table[number], { since: "live" }> as AttributeOf<Flag>]: ValueOf<Flag>;
 };
 
 /** The property of {@link FlagValues} that holds this flag's value. */

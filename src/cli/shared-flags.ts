@@ -2,6 +2,7 @@
  * The flags that both products have under one name and with one meaning, in groups, as the tables of the products take
  * them in (gateway-flags.ts, grpc-proxy-flags.ts).
  */
+import { BALANCERS } from "../endpoints/balancer.ts";
 import type { FlagDefinition } from "./flag-definition.ts";
 
 /** How endpoints are chosen and checked. */
@@ -10,6 +11,7 @@ export const choiceFlags = [
     name: "balancer",
     kind: "text",
     placeholder: "way",
+    values: BALANCERS,
     default: "sticky",
     group: "Endpoints",
     since: "live",
@@ -136,6 +138,7 @@ export const loggingFlags = [
     name: "log-level",
     kind: "text",
     placeholder: "level",
+    values: ["debug", "info", "warn", "error"],
     default: "info",
     group: "Logging",
     since: "live",
@@ -145,6 +148,7 @@ export const loggingFlags = [
     name: "log-format",
     kind: "text",
     placeholder: "format",
+    values: ["json", "readable", "auto"],
     default: "auto",
     group: "Logging",
     since: "live",

@@ -4,11 +4,11 @@
  *
  * Invariant: what an operator got wrong ends as a CommandLineError that names the flag.
  */
-import { EndpointError, parseEndpoints } from "../endpoints/endpoint.ts";
+import { type Endpoint, EndpointError, parseEndpoints } from "../endpoints/endpoint.ts";
 import { EndpointList } from "../endpoints/endpoint-list.ts";
 import { EndpointRefresh } from "../endpoints/endpoint-refresh.ts";
 import { SrvDiscoveryError } from "../endpoints/srv-discovery.ts";
-import { GatewayError, READY_MESSAGE, startGateway } from "../gateway/gateway.ts";
+import { checkAddresses, GatewayError, READY_MESSAGE, startGateway } from "../gateway/gateway.ts";
 import { REAL_TIMERS } from "../base/clock.ts";
 import { type Address, formatAddress } from "../net/address.ts";
 import { ListenError } from "../net/listen.ts";
@@ -17,14 +17,52 @@ import { MemberTls } from "../tls/member-tls.ts";
 import { RenewalWatch } from "../tls/renewal.ts";
 import { TlsFileError } from "../tls/tls-file.ts";
 import { listenAddressFlag, metricsAddressFlag } from "./address-flags.ts";
-import { choiceOptions, withWeights } from "./choice-flags.ts";
-import { usageError } from "./command-line-error.ts";
-import { discover, nameServices, warnOfUnused } from "./discovery.ts";
+import { type ChoiceOptions, choiceOptions, withWeights } from "./choice-flags.ts";
+import { asUsageError, usageError } from "./command-line-error.ts";
+import { discover, nameServices, type NameServices, warnOfUnused } from "./discovery.ts";
 import type { GatewayFlags } from "./gateway-flags.ts";
 import type { RunningProduct } from "./lifecycle.ts";
 import type { WorkerSeat } from "./worker-seat.ts";
 
 const operatorErrors = [EndpointError, SrvDiscoveryError, ListenError, GatewayError, TlsFileError];
+
+/** What the flags say, checked as far as that goes without listening, and without asking name servers for members. */
+export interface PreparedGateway {
+  readonly listenAddress: Address;
+  readonly metricsAddress: Address | null;
+  readonly names: NameServices;
+  readonly choice: ChoiceOptions;
+  /** What discovered members are checked with; null: they are not. */
+  readonly checks: MemberTls | null;
+  /** Null: they are to be discovered. */
+  readonly endpoints: readonly Endpoint[] | null;
+}
+
+/** Reads the flags, and the files that they name. Throws `CommandLineError` for what the operator has to change. */
+export function prepareGateway(flags: GatewayFlags, log: Logger): PreparedGateway {
+  const listenAddress = listenAddressFlag(flags.listenAddr);
+  const names = nameServices(flags.dnsServer);
+  const metricsAddress = plainMetricsAddress(flags.metricsAddr);
+  const choice = choiceOptions(flags);
+  try {
+    if (flags.discoverySrv === "") warnOfUnused(flags, log.child("discovery"));
+    const checks = loadCheckTls(flags, log.child("tls"));
+    const endpoints = flags.discoverySrv === "" ? withWeights(parseEndpoints(flags.endpoints), flags) : null;
+    return { listenAddress, names, metricsAddress, choice, checks, endpoints };
+  } catch (error) {
+    throw asUsageError(error, operatorErrors);
+  }
+}
+
+/** The same, and what `startGateway` would refuse about addresses. Throws `CommandLineError`. */
+export async function checkGateway(flags: GatewayFlags, log: Logger): Promise<void> {
+  const { listenAddress, metricsAddress, names, endpoints } = prepareGateway(flags, log);
+  try {
+    await checkAddresses({ listenAddress, metricsAddress, endpoints: endpoints ?? [] }, names.resolver);
+  } catch (error) {
+    throw asUsageError(error, operatorErrors);
+  }
+}
 
 /**
  * Resolves once clients can connect. Throws `CommandLineError` for what the operator has to change.
@@ -36,15 +74,12 @@ export async function startGatewayProduct(
   log: Logger,
   worker?: WorkerSeat,
 ): Promise<RunningProduct> {
-  const listenAddress = listenAddressFlag(flags.listenAddr);
-  const names = nameServices(flags.dnsServer);
-  const metricsAddress = plainMetricsAddress(flags.metricsAddr);
-  const { balancer, healthChecks } = choiceOptions(flags);
+  const prepared = prepareGateway(flags, log);
+  const { listenAddress, metricsAddress, names, checks } = prepared;
+  const { balancer, healthChecks } = prepared.choice;
   try {
-    if (flags.discoverySrv === "") warnOfUnused(flags, log.child("discovery"));
-    const checks = loadCheckTls(flags, log.child("tls"));
     const discovery =
-      flags.discoverySrv === ""
+      prepared.endpoints !== null
         ? null
         : await discover(flags, {
             ...names,
@@ -52,7 +87,7 @@ export async function startGatewayProduct(
             checkedAtDial: false,
             log: log.child("discovery"),
           });
-    const endpoints = discovery?.first.endpoints ?? withWeights(parseEndpoints(flags.endpoints), flags);
+    const endpoints = prepared.endpoints ?? discovery!.first.endpoints;
     const gateway = await startGateway({
       listenAddress,
       endpoints,
@@ -95,8 +130,7 @@ export async function startGatewayProduct(
       },
     };
   } catch (error) {
-    if (operatorErrors.some((kind) => error instanceof kind)) throw usageError((error as Error).message);
-    throw error;
+    throw asUsageError(error, operatorErrors);
   }
 }
 

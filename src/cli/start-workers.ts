@@ -22,7 +22,7 @@ import { ConversationError } from "../workers/conversation.ts";
 import { MetricSums } from "../workers/metric-sums.ts";
 import { WorkerPool } from "../workers/worker-pool.ts";
 import { listenAddressFlag, metricsAddressFlag, type PagesUrl } from "./address-flags.ts";
-import { CommandLineError, usageError } from "./command-line-error.ts";
+import { asUsageError, CommandLineError } from "./command-line-error.ts";
 import { nameServices } from "./discovery.ts";
 import type { GatewayFlags } from "./gateway-flags.ts";
 import type { ReadyLine, RunningProduct } from "./lifecycle.ts";
@@ -57,9 +57,8 @@ export async function startWorkers(
   try {
     return await start(serve, log, logged);
   } catch (error) {
-    if (operatorErrors.some((kind) => error instanceof kind)) throw usageError((error as Error).message);
     if (error instanceof ConversationError && error.line !== "") throw new CommandLineError(error.line);
-    throw error;
+    throw asUsageError(error, operatorErrors);
   }
 }
 
@@ -145,7 +144,8 @@ async function furtherListener(serve: ProductFlags, log: Logger): Promise<Furthe
   const own = serve.product === "grpc-proxy" && (serve.flags.autoTls || scheme === "https");
   const addresses = url === undefined ? [listenAddress] : [listenAddress, url.address];
   const tls = own ? await loadServedTls(serve.flags, addresses, log.child("tls")) : undefined;
-  const listener = serve.product === "gateway" ? plainListener(serve.flags) : metricsListener(url, tls);
+  const listener =
+    serve.product === "gateway" ? plainListener(serve.flags) : metricsListener(url, tls, false);
   if (listener !== null) {
     // Who DNS names is looked at by each worker, for what it listens on.
     const endpoints = serve.flags.discoverySrv === "" ? parseEndpoints(serve.flags.endpoints) : [];

@@ -4,15 +4,17 @@
  * Stands between the flags' texts and what serves and dials with TLS. Flags that contradict each other are refused before
  * any file is read; every error names the flag.
  */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Address } from "../net/address.ts";
 import type { TlsVersion } from "../net/tls.ts";
 import type { Logger } from "../observe/log.ts";
 import { cipherList, CipherSuiteError, tlsVersion } from "../tls/cipher-suites.ts";
 import { MemberTls } from "../tls/member-tls.ts";
+import { selfSignedFiles } from "../tls/self-signed.ts";
 import { ServedTls, type ServedTlsOptions } from "../tls/served-tls.ts";
 import type { TlsFile } from "../tls/tls-file.ts";
-import { quoted, usageError } from "./command-line-error.ts";
+import { usageError } from "./command-line-error.ts";
 import type { GrpcProxyFlags } from "./grpc-proxy-flags.ts";
 
 /** The longest validity for which certificates can tell their last day. */
@@ -41,16 +43,22 @@ export function loadMemberTls(flags: GrpcProxyFlags, log: Logger): MemberTls {
 }
 
 /**
- * What clients are served with at these addresses; undefined for plain text.
+ * What becomes of a certificate of the proxy's own: it is made and renewed here, or by somebody else in this process, or only
+ * looked at, where there is one.
+ */
+export type OwnCertificate = "made" | "awaited" | "looked at";
+
+/**
+ * What clients are served with at these addresses; undefined for plain text, and where a certificate is only looked at and
+ * is still to be made.
  *
- * @param maintained whether a certificate of the proxy's own is made and renewed here
  * @throws CommandLineError, TlsFileError
  */
 export async function loadServedTls(
   flags: GrpcProxyFlags,
   listening: readonly Address[],
   log: Logger,
-  maintained = true,
+  ownCertificate: OwnCertificate = "made",
 ): Promise<ServedTls | undefined> {
   const source = sourceOf(flags, listening);
   const versions = versionsOf(flags);
@@ -66,13 +74,20 @@ export async function loadServedTls(
   }
   if (revocationList !== null && trustedCa === null)
     throw usageError("--client-crl-file needs --trusted-ca-file: without it clients show no certificate");
+  if (ownCertificate === "looked at" && "selfSigned" in source) {
+    const { folder } = source.selfSigned;
+    if (!existsSync(selfSignedFiles(folder).certificate.path)) {
+      log.info("--auto-tls: the certificate will be made at the start", { folder });
+      return undefined;
+    }
+  }
   return ServedTls.load({
     source,
     trustedCa,
     revocationList,
     ...versions,
     cipherList: suites,
-    maintained,
+    maintained: ownCertificate === "made",
     log,
   });
 }
@@ -98,25 +113,13 @@ function sourceOf(
 }
 
 function versionsOf(flags: GrpcProxyFlags): { versionMin: TlsVersion; versionMax: TlsVersion } {
-  const versionMin = version(
-    "--tls-min-version",
-    flags.tlsMinVersion === "" ? "TLS1.2" : flags.tlsMinVersion,
-  );
-  const versionMax = version(
-    "--tls-max-version",
-    flags.tlsMaxVersion === "" ? "TLS1.3" : flags.tlsMaxVersion,
-  );
+  const versionMin = tlsVersion(flags.tlsMinVersion) ?? "TLSv1.2";
+  const versionMax = tlsVersion(flags.tlsMaxVersion) ?? "TLSv1.3";
   if (versionMin > versionMax)
     throw usageError(
       `--tls-min-version ${flags.tlsMinVersion} is above --tls-max-version ${flags.tlsMaxVersion}: no client could connect`,
     );
   return { versionMin, versionMax };
-}
-
-function version(flag: string, text: string): TlsVersion {
-  const known = tlsVersion(text);
-  if (known === undefined) throw usageError(`${flag} ${quoted(text)}: write TLS1.2 or TLS1.3`);
-  return known;
 }
 
 function cipherListOf(flags: GrpcProxyFlags, versionMin: TlsVersion): string | null {

@@ -9,7 +9,7 @@ import type { Balancer } from "../endpoints/balancer.ts";
 import { EndpointChoice } from "../endpoints/endpoint-choice.ts";
 import type { HealthCheckTimes } from "../endpoints/health-checks.ts";
 import { refuseCollision, refuseOwnAddress } from "../endpoints/listener-conflicts.ts";
-import { addressesOf, ownAddressTest } from "../endpoints/own-address.ts";
+import { addressesOf, findOwnEndpoint, ownAddressTest } from "../endpoints/own-address.ts";
 import { formatAddress, type Address } from "../net/address.ts";
 import { Dialer } from "../net/dial.ts";
 import { connectionsWithinFileLimit } from "../net/file-limit.ts";
@@ -191,10 +191,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   if (loop !== undefined) {
     listener.stop();
     upkeep.close();
-    throw new GatewayError(
-      `endpoint ${loop.endpoint.name} should not resolve to the gateway listen addr (${formatAddress(address)}): ` +
-        "name the etcd members instead, or choose another --listen-addr",
-    );
+    throw loopError(loop.endpoint, address);
   }
   const report = (): GatewayReport => {
     const reports = choice.describe(now());
@@ -279,6 +276,28 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   };
 }
 
+/**
+ * Refuses the addresses that `startGateway` would refuse, for who does not listen.
+ *
+ * @throws EndpointError, ListenError, GatewayError
+ */
+export async function checkAddresses(
+  options: Pick<GatewayOptions, "listenAddress" | "endpoints" | "metricsAddress">,
+  resolver: DnsResolver,
+): Promise<void> {
+  const { listenAddress, endpoints, metricsAddress } = options;
+  if (metricsAddress) await checkMetricsAddress(metricsAddress, options, resolver);
+  const own = await findOwnEndpoint(endpoints, listenAddress, resolver);
+  if (own !== undefined) throw loopError(own, listenAddress);
+}
+
+function loopError({ name }: Endpoint, listening: Address): GatewayError {
+  return new GatewayError(
+    `endpoint ${name} should not resolve to the gateway listen addr (${formatAddress(listening)}): ` +
+      "name the etcd members instead, or choose another --listen-addr",
+  );
+}
+
 /** The callbacks that clients' and members' sockets have in common. */
 function sharedHandlers(log: RateLimitedLog) {
   return {
@@ -307,7 +326,7 @@ function sharedHandlers(log: RateLimitedLog) {
 /** @throws EndpointError, ListenError when the listener for pages would get in the way of the others */
 async function checkMetricsAddress(
   metrics: Address,
-  { endpoints, listenAddress }: GatewayOptions,
+  { endpoints, listenAddress }: Pick<GatewayOptions, "endpoints" | "listenAddress">,
   resolver: DnsResolver,
 ): Promise<void> {
   await refuseOwnAddress(endpoints, "endpoint", "--metrics-addr", metrics, resolver);

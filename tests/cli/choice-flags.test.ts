@@ -16,13 +16,6 @@ describe("--balancer", () => {
     expect(choiceOptions(flags({ balancer })).balancer).toBe(balancer);
   });
 
-  test.each([
-    ["roundrobin", '--balancer "roundrobin" is unknown: did you mean round-robin?'],
-    ["fair", '--balancer "fair" is unknown: use sticky, round-robin, weighted, least-latency'],
-  ])("%s is not", (balancer, message) => {
-    expect(() => choiceOptions(flags({ balancer }))).toThrow(message);
-  });
-
   test("least-latency needs the checks that measure latency", () => {
     expect(() => choiceOptions(flags({ balancer: "least-latency", healthCheckIntervalMs: 0 }))).toThrow(
       "--balancer=least-latency needs health checks",

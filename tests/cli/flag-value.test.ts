@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { FlagDefinition } from "../../src/cli/flag-definition.ts";
-import { formatDefault, parseFlagValue } from "../../src/cli/flag-value.ts";
+import { formatDefault, parseFlagValue, wordsOf } from "../../src/cli/flag-value.ts";
 
 const entry = { group: "Limits", since: "live", description: "", placeholder: "value" } as const;
 const text: FlagDefinition = { ...entry, name: "name", kind: "text", default: "" };
@@ -20,6 +20,20 @@ describe("the value of a flag", () => {
   test("text is taken as it is, the empty one too", () => {
     expect(parseFlagValue(text, " a=b,c ")).toBe(" a=b,c ");
     expect(parseFlagValue(text, "")).toBe("");
+  });
+
+  test("text of a fixed set is one of it, and a near miss is suggested", () => {
+    const way: FlagDefinition = { ...text, values: ["sticky", "round-robin", ""] };
+    expect(parseFlagValue(way, "round-robin")).toBe("round-robin");
+    expect(parseFlagValue(way, "")).toBe("");
+    expect(() => parseFlagValue(way, "roundrobin")).toThrow(
+      'etcdproxy: --name "roundrobin" is unknown: did you mean round-robin?',
+    );
+    expect(() => parseFlagValue(way, "fair")).toThrow(
+      'etcdproxy: --name "fair" is unknown: use sticky, round-robin',
+    );
+    expect(wordsOf(way)).toEqual(["sticky", "round-robin"]);
+    expect(wordsOf(text)).toBeUndefined();
   });
 
   test("a list is split at commas, and goes on where the flag is given again", () => {
@@ -59,6 +73,15 @@ describe("the value of a flag", () => {
   test.each(["", "yes", "tRUE", "2"])("%j is no boolean", (value) => {
     expect(() => parseFlagValue(boolean, value)).toThrow(
       `etcdproxy: --debug ${JSON.stringify(value)}: write --debug, --debug=true or --debug=false`,
+    );
+  });
+
+  test("an error names where the value stands, and what can be written there", () => {
+    expect(() => parseFlagValue(boolean, "yes", [], "ETCDPROXY_DEBUG")).toThrow(
+      'etcdproxy: ETCDPROXY_DEBUG "yes": write true or false',
+    );
+    expect(() => parseFlagValue(integer, "0", [], "proxy.yaml:3: count")).toThrow(
+      'etcdproxy: proxy.yaml:3: count "0": out of range: use 1 to 4294967295',
     );
   });
 

@@ -45,7 +45,8 @@ function withFiles(line: string): GrpcProxyFlags {
   return flagsOf(...words.split(" ").filter((word) => word !== ""));
 }
 
-const serve = (line: string) => loadServedTls(withFiles(line), [{ hostname: "127.0.0.1", port: 0 }], log);
+const serve = async (line: string) =>
+  loadServedTls(withFiles(line), [{ hostname: "127.0.0.1", port: 0 }], log);
 
 async function complaint(work: () => unknown): Promise<string> {
   try {
@@ -127,8 +128,8 @@ describe("towards clients", () => {
       "--cert-file=CERT --key-file=KEY --client-crl-file=CA",
       "--client-crl-file needs --trusted-ca-file: without it clients show no certificate",
     ],
-    ["--tls-min-version=TLS1.1", '--tls-min-version "TLS1.1": write TLS1.2 or TLS1.3'],
-    ["--tls-max-version=1.3", '--tls-max-version "1.3": write TLS1.2 or TLS1.3'],
+    ["--tls-min-version=TLS1.1", '--tls-min-version "TLS1.1" is unknown: use TLS1.2, TLS1.3'],
+    ["--tls-max-version=1.3", '--tls-max-version "1.3" is unknown: use TLS1.2, TLS1.3'],
     [
       "--tls-min-version=TLS1.3 --tls-max-version=TLS1.2",
       "--tls-min-version TLS1.3 is above --tls-max-version TLS1.2: no client could connect",
