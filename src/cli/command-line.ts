@@ -5,33 +5,37 @@
  * Invariant: words either become exactly one invocation, or throw a CommandLineError with the one line that says why.
  */
 import { Command, CommanderError } from "commander";
+import {
+  commandNamed,
+  commands,
+  isProductName,
+  PRODUCT_NAMES,
+  PROGRAM_DESCRIPTION,
+  type ProductName,
+  productTables,
+} from "./commands.ts";
 import { type CommandLineError, quoted, usageError } from "./command-line-error.ts";
-import type { FlagDefinition } from "./flag-definition.ts";
-import { type GatewayFlags, gatewayFlags } from "./gateway-flags.ts";
+import { attributeOf } from "./flag-definition.ts";
+import type { GatewayFlags } from "./gateway-flags.ts";
 import { readGoStyleWords } from "./go-style-words.ts";
-import { type GrpcProxyFlags, grpcProxyFlags } from "./grpc-proxy-flags.ts";
+import type { GrpcProxyFlags } from "./grpc-proxy-flags.ts";
 import { addHelpSections, FlagOption, helpColumns, helpStyle } from "./help.ts";
 import { suggestName } from "./suggestion.ts";
 
-/** What the operator asked for. */
+/** A product, and the values of its flags as far as the command line tells them. */
+export type ProductInvocation =
+  | { readonly command: "gateway"; readonly flags: GatewayFlags; readonly given: ReadonlySet<string> }
+  | { readonly command: "grpc-proxy"; readonly flags: GrpcProxyFlags; readonly given: ReadonlySet<string> };
+
+/** What the operator asked for. `given` names the flags that the command line has, the others have their defaults. */
 export type Invocation =
-  | ({ readonly command: "gateway"; readonly flags: GatewayFlags } & Remarks)
-  | ({ readonly command: "grpc-proxy"; readonly flags: GrpcProxyFlags } & Remarks)
+  | ProductInvocation
+  | { readonly command: "check-config"; readonly product: ProductInvocation }
   | { readonly command: "version" }
   /** `asked` is false when no command was given: the help then goes to stderr, and the exit status is 1. */
   | { readonly command: "help"; readonly text: string; readonly asked: boolean };
 
-/** What the operator should know of what he wrote, each a line for the log; absent where there is nothing. */
-interface Remarks {
-  readonly remarks?: readonly string[];
-}
-
-const tables: Readonly<Record<string, readonly FlagDefinition[]>> = {
-  gateway: gatewayFlags,
-  "grpc-proxy": grpcProxyFlags,
-  version: [],
-};
-const commandNames = [...Object.keys(tables), "help"];
+const commandNames = [...commands.map(({ name }) => name), "help"];
 
 /**
  * Reads the words after the program's name.
@@ -40,6 +44,12 @@ const commandNames = [...Object.keys(tables), "help"];
  * @throws CommandLineError
  */
 export function parseCommandLine(words: readonly string[], terminalColumns?: number): Invocation {
+  const [first, second] = words;
+  if (first === "check-config" && isProductName(second)) {
+    const product = parseCommandLine(words.slice(1), terminalColumns);
+    // Else it is help.
+    return "given" in product ? { command: "check-config", product } : product;
+  }
   const reading: { result?: Invocation; helpText: string } = { helpText: "" };
   const program = buildProgram(helpColumns(terminalColumns), {
     invoke: (invocation) => {
@@ -71,8 +81,9 @@ function toCommanderWords(words: readonly string[]): string[] {
     return topic === undefined || topic === "help" ? ["--help"] : [topic, "--help"];
   }
   const name = first === "--version" ? "version" : first;
-  const table = Object.hasOwn(tables, name) ? tables[name] : undefined;
-  if (table === undefined) throw unknownCommand(first);
+  if (!commands.some((command) => command.name === name)) throw unknownCommand(first);
+  const table = isProductName(name) ? productTables[name] : [];
+  if (name === "check-config" && rest[0] !== "--help" && rest[0] !== "-h") throw noProduct(rest[0]);
   const { flags, operands } = readGoStyleWords(name, table, rest);
   return [name, ...flags, "--", ...operands];
 }
@@ -89,6 +100,13 @@ function unknownCommand(word: string): CommandLineError {
   return usageError(`unknown command ${quoted(word)}: ${advice}`);
 }
 
+function noProduct(word: string | undefined): CommandLineError {
+  const found = word === undefined || word.startsWith("-") ? "" : `, not ${quoted(word)}`;
+  return usageError(
+    `check-config takes a product first, then its flags: ${PRODUCT_NAMES.join(" or ")}${found}`,
+  );
+}
+
 interface Outcome {
   readonly invoke: (invocation: Invocation) => void;
   readonly print: (text: string) => void;
@@ -96,7 +114,7 @@ interface Outcome {
 
 function buildProgram(columns: number, outcome: Outcome): Command {
   const program = new Command("etcdproxy")
-    .description("etcd's two proxies: gateway forwards TCP connections, grpc-proxy understands etcd's API.")
+    .description(PROGRAM_DESCRIPTION)
     .usage("<command> [flags]")
     .helpOption("-h, --help", "show help; etcdproxy <command> --help lists its flags")
     .helpCommand("help [command]", "show help for a command")
@@ -112,73 +130,52 @@ function buildProgram(columns: number, outcome: Outcome): Command {
     })
     .exitOverride();
 
-  const gateway = addProduct(program, "gateway", gatewayFlags)
-    .usage("[start] [flags]")
-    .summary("forward TCP connections to the members of a cluster (L4)")
-    .description(
-      "Forwards TCP connections to one member of an etcd cluster, and to another one when that fails (L4).",
-    )
-    .action((operands: string[]) => {
-      checkOperands("gateway", operands);
-      outcome.invoke({ command: "gateway", flags: gateway.opts<GatewayFlags>(), ...remarksOn(gateway) });
+  for (const name of PRODUCT_NAMES) addProduct(program, name, columns, outcome);
+  addCommand(program, "check-config", ([word]) => {
+    throw noProduct(word); // With a product it is not commander's to read.
+  });
+  for (const command of ["version"] as const) {
+    addCommand(program, command, (operands) => {
+      if (operands.length > 0)
+        throw usageError(`unexpected argument ${quoted(operands[0]!)} of "${command}", which takes none`);
+      outcome.invoke({ command });
     });
-  addHelpSections(
-    gateway,
-    gatewayFlags,
-    [
-      "etcdproxy gateway start --endpoints=infra0.example.com,infra1.example.com",
-      "etcdproxy gateway --discovery-srv=example.com --listen-addr=127.0.0.1:2379",
-    ],
-    columns,
-  );
-
-  const grpcProxy = addProduct(program, "grpc-proxy", grpcProxyFlags)
-    .usage("[start] [flags]")
-    .summary("answer and forward the calls of etcd's API (L7)")
-    .description("Answers and forwards the calls of etcd's API over few connections to an etcd cluster (L7).")
-    .action((operands: string[]) => {
-      checkOperands("grpc-proxy", operands);
-      outcome.invoke({
-        command: "grpc-proxy",
-        flags: grpcProxy.opts<GrpcProxyFlags>(),
-        ...remarksOn(grpcProxy),
-      });
-    });
-  addHelpSections(
-    grpcProxy,
-    grpcProxyFlags,
-    [
-      "etcdproxy grpc-proxy start --endpoints=infra0.example.com,infra1.example.com",
-      "etcdproxy grpc-proxy start --endpoints=localhost:2379 --listen-addr=:23790 \\",
-      "  --advertise-client-url=proxy.example.com:23790",
-    ],
-    columns,
-  );
-
-  program
-    .command("version")
-    .helpOption("-h, --help", "show this help")
-    .description("print the version of the program and of what it was built with")
-    .action(() => outcome.invoke({ command: "version" }));
+  }
   return program;
 }
 
-/** A variable that was to name the domain and is not set, say, leaves the default in charge without a word. */
-function remarksOn(command: Command): Remarks {
-  const { discoverySrv, endpoints } = command.opts<Pick<GatewayFlags, "discoverySrv" | "endpoints">>();
-  if (discoverySrv !== "" || command.getOptionValueSource("discoverySrv") === "default") return {};
-  const theirs =
-    command.getOptionValueSource("endpoints") === "default" ? `, by default ${endpoints.join()}` : "";
-  return { remarks: [`--discovery-srv is empty: the members are those of --endpoints${theirs}`] };
+function addProduct(program: Command, name: ProductName, columns: number, outcome: Outcome): void {
+  const table = productTables[name];
+  const command = addCommand(program, name, (operands) => {
+    checkOperands(name, operands);
+    const given = new Set(
+      table
+        .filter((flag) => command.getOptionValueSource(attributeOf(flag)) === "cli")
+        .map((flag) => flag.name),
+    );
+    outcome.invoke({ command: name, flags: command.opts(), given } as ProductInvocation);
+  });
+  for (const flag of table) if (flag.since === "live") command.addOption(new FlagOption(flag));
+  addHelpSections(command, table, commandNamed(name).examples, columns);
 }
 
-function addProduct(program: Command, name: string, table: readonly FlagDefinition[]): Command {
+function addCommand(
+  program: Command,
+  name: (typeof commands)[number]["name"],
+  act: (operands: readonly string[]) => void,
+): Command {
+  const { usage, summary, description, examples } = commandNamed(name);
   const command = program
     .command(name)
     .helpOption("-h, --help", "show this help")
+    .usage(usage)
+    .summary(summary)
+    .description(description)
     .argument("[operands...]")
-    .configureHelp({ ...helpStyle, visibleArguments: () => [] });
-  for (const flag of table) if (flag.since === "live") command.addOption(new FlagOption(flag));
+    .configureHelp({ ...helpStyle, visibleArguments: () => [] })
+    .action(act);
+  if (!isProductName(name) && examples.length > 0)
+    command.addHelpText("after", `\nExamples:\n${examples.map((example) => `  ${example}`).join("\n")}`);
   return command;
 }
 

@@ -14,6 +14,7 @@ import type { Logger } from "../observe/log.ts";
 import { nameServerFlag } from "./address-flags.ts";
 import { grpcProxyFlags } from "./grpc-proxy-flags.ts";
 import { discoveryFlags } from "./shared-flags.ts";
+import { namedByOrigin, type ValueOrigins } from "./value-origin.ts";
 
 /** What both products have. */
 export interface DiscoveryFlags {
@@ -46,6 +47,21 @@ export function nameServices(dnsServer: string): NameServices {
   const nameServer = nameServerFlag(dnsServer);
   const resolver = createResolver(nameServer === undefined ? {} : { servers: [nameServer] });
   return { resolver, dialResolver: nameServer === undefined ? undefined : resolver };
+}
+
+/**
+ * What an operator should know who wrote an empty `--discovery-srv`: a variable that was to name the domain and is not set,
+ * say, leaves the default in charge without a word. Empty when he did not.
+ */
+export function emptyDomainRemarks(
+  flags: Pick<DiscoveryFlags, "discoverySrv" | "endpoints">,
+  origins: ValueOrigins,
+): string[] {
+  const { from } = origins.of("discovery-srv");
+  if (flags.discoverySrv !== "" || from === "default") return [];
+  const theirs = origins.of("endpoints").from === "default" ? `, by default ${flags.endpoints.join()}` : "";
+  const domain = namedByOrigin("discovery-srv", origins.of("discovery-srv"));
+  return [`${domain} is empty: the members are those of --endpoints${theirs}`];
 }
 
 /** Without `--discovery-srv`: tells of flags about it that have no effect. */

@@ -7,12 +7,16 @@
 import { writeSync } from "node:fs";
 import { isatty } from "node:tty";
 import { createLogger, type Logger } from "../observe/log.ts";
+import { checkConfig } from "./check-config.ts";
 import { parseCommandLine } from "./command-line.ts";
 import { CommandLineError, usageError } from "./command-line-error.ts";
+import { emptyDomainRemarks } from "./discovery.ts";
 import { type RunningProduct, serveUntilSignal } from "./lifecycle.ts";
 import { loggingOptions, type LogSettings, unusedCallLogFlags } from "./logging-flags.ts";
+import { settle } from "./settings.ts";
 import { startGatewayProduct } from "./start-gateway.ts";
 import { startGrpcProxyProduct } from "./start-grpc-proxy.ts";
+import type { ValueOrigins } from "./value-origin.ts";
 import { versionText } from "./version.ts";
 import type { ProductFlags } from "./worker-messages.ts";
 
@@ -36,13 +40,18 @@ export async function run(words: readonly string[]): Promise<number> {
       case "version":
         print(stdoutFileDescriptor, versionText());
         return 0;
-      case "gateway":
-      case "grpc-proxy":
-        await serve(
-          { product: invocation.command, flags: invocation.flags } as ProductFlags,
-          invocation.remarks ?? [],
-        );
+      case "check-config": {
+        const { report, error } = await checkConfig(await settle(invocation.product, process.env));
+        print(stdoutFileDescriptor, report);
+        if (error !== null) throw error;
         return 0;
+      }
+      case "gateway":
+      case "grpc-proxy": {
+        const { serve: what, origins } = await settle(invocation, process.env);
+        await serve(what, origins);
+        return 0;
+      }
     }
   } catch (error) {
     if (!(error instanceof CommandLineError)) throw error;
@@ -51,15 +60,15 @@ export async function run(words: readonly string[]): Promise<number> {
   }
 }
 
-async function serve(what: ProductFlags, remarks: readonly string[]): Promise<void> {
+async function serve(what: ProductFlags, origins: ValueOrigins): Promise<void> {
   const logged = loggingOptions(what.flags, isatty(stderrFileDescriptor), process.env);
   const log = createLogger(logged);
   const unused = what.product === "grpc-proxy" ? unusedCallLogFlags(what.flags, log) : [];
-  for (const remark of [...remarks, ...unused]) log.warn(remark);
+  for (const remark of [...emptyDomainRemarks(what.flags, origins), ...unused]) log.warn(remark);
   try {
     await serveUntilSignal(() => start(what, log, logged), log);
   } catch (error) {
-    if (error instanceof CommandLineError) throw error;
+    if (error instanceof CommandLineError) throw origins.explain(error);
     log.debug("failed", { error, stack: error instanceof Error ? error.stack : undefined });
     throw usageError(`the ${what.product} failed: ${error instanceof Error ? error.message : String(error)}`);
   }

@@ -106,8 +106,8 @@ export const processFlags = [
     placeholder: "file",
     default: "",
     group: "Process",
-    since: "later",
-    description: "YAML file with values for flags; the environment and the command line go before it",
+    since: "live",
+    description: "YAML file with values for flags; ETCDPROXY_<FLAG> and the command line go before it",
   },
   {
     name: "workers",

@@ -26,6 +26,7 @@ const gatewayDefaults: GatewayFlags = {
   idleTimeoutMs: 0,
   tcpKeepaliveMs: 15_000,
   metricsAddr: "",
+  configFile: "",
   workers: 1,
   logLevel: "info",
   logFormat: "auto",
@@ -83,6 +84,7 @@ const grpcProxyDefaults: GrpcProxyFlags = {
   tlsMinVersion: "TLS1.2",
   tlsMaxVersion: "",
   metricsAddr: "",
+  configFile: "",
   user: "",
   passwordFile: "",
   workers: 1,
@@ -144,7 +146,39 @@ describe("the command", () => {
   });
 });
 
+describe("check-config", () => {
+  test("has a product behind it, with everything that starts it", () => {
+    const product = parseLine("grpc-proxy start --listen-addr=:1 --debug");
+    expect(parseLine("check-config grpc-proxy start --listen-addr=:1 --debug")).toEqual({
+      command: "check-config",
+      product,
+    } as Invocation);
+  });
+
+  test.each([
+    ["check-config", ""],
+    ["check-config --config-file=a gateway", ""],
+    ["check-config proxy", ', not "proxy"'],
+  ])("%s is refused", (line, found) => {
+    expect(errorLine(line.split(" "))).toBe(
+      `etcdproxy: check-config takes a product first, then its flags: gateway or grpc-proxy${found}`,
+    );
+  });
+
+  test("of a wrong flag is an error as at the start, and --help is the product's", () => {
+    expect(errorLine(["check-config", "gateway", "--namespace=a"])).toBe(
+      errorLine(["gateway", "--namespace=a"]),
+    );
+    expect(parseLine("check-config gateway --help")).toEqual(parseLine("gateway --help"));
+  });
+});
+
 describe("flags", () => {
+  test("that were given are told from those that have their defaults", () => {
+    const invocation = parseLine("gateway --debug=false --endpoints=a --endpoints=b start");
+    expect("given" in invocation && [...invocation.given].toSorted()).toEqual(["debug", "endpoints"]);
+  });
+
   test("--name=value and --name value are the same", () => {
     expect(gateway("--listen-addr=:1 --retry-delay=1m30s")).toEqual(
       gateway("--listen-addr :1 --retry-delay 1m30s"),
@@ -161,6 +195,7 @@ describe("flags", () => {
     expect(withEmptyWord).toEqual({
       command: "grpc-proxy",
       flags: { ...grpcProxyDefaults, advertiseClientUrl: "" },
+      given: new Set(["advertise-client-url"]),
     });
   });
 
@@ -213,30 +248,6 @@ describe("flags", () => {
   });
 });
 
-describe("an empty --discovery-srv", () => {
-  const said = (...words: string[]): unknown => {
-    const invocation = parseCommandLine(words);
-    return "remarks" in invocation ? invocation.remarks : undefined;
-  };
-
-  test.each(["gateway", "grpc-proxy"])(
-    "of %s is remarked on: the default endpoint is in its place",
-    (command) => {
-      const remark =
-        "--discovery-srv is empty: the members are those of --endpoints, by default 127.0.0.1:2379";
-      expect(said(command, "--discovery-srv=")).toEqual([remark]);
-      expect(said(command, "--discovery-srv", "", "--endpoints=a:1")).toEqual([
-        "--discovery-srv is empty: the members are those of --endpoints",
-      ]);
-    },
-  );
-
-  test("is not remarked on where nobody wrote it, or where the last one is not empty", () => {
-    expect(said("gateway")).toBeUndefined();
-    expect(said("gateway", "--discovery-srv=", "--discovery-srv=example.com")).toBeUndefined();
-  });
-});
-
 describe("a flag whose feature comes later", () => {
   const later = grpcProxyFlags.filter(({ since }) => since === "later");
 
@@ -257,9 +268,9 @@ describe("a mistake is told in one line that names it", () => {
   test.each([
     ["gatewya", 'unknown command "gatewya": did you mean gateway?'],
     ["grpcproxy start", 'unknown command "grpcproxy": did you mean grpc-proxy?'],
-    ["proxy", 'unknown command "proxy": use gateway, grpc-proxy, version, help'],
-    ["constructor", 'unknown command "constructor": use gateway, grpc-proxy, version, help'],
-    ["help proxy", 'unknown command "proxy": use gateway, grpc-proxy, version, help'],
+    ["proxy", 'unknown command "proxy": use gateway, grpc-proxy, check-config, version, help'],
+    ["constructor", 'unknown command "constructor": use gateway, grpc-proxy, check-config, version, help'],
+    ["help proxy", 'unknown command "proxy": use gateway, grpc-proxy, check-config, version, help'],
     ["gateway stop", 'unknown command "stop" of "gateway": use etcdproxy gateway start'],
     [
       "grpc-proxy start now",
@@ -310,7 +321,9 @@ describe("a mistake is told in one line that names it", () => {
   });
 
   test("version takes no arguments", () => {
-    expect(errorLine(["version", "please"])).toStartWith("etcdproxy: too many arguments for 'version'");
+    expect(errorLine(["version", "please"])).toBe(
+      'etcdproxy: unexpected argument "please" of "version", which takes none',
+    );
   });
 
   test("whatever the words are, the outcome is an invocation or one line", () => {

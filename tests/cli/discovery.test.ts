@@ -1,4 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { parseCommandLine, type ProductInvocation } from "../../src/cli/command-line.ts";
+import { emptyDomainRemarks } from "../../src/cli/discovery.ts";
+import { settle } from "../../src/cli/settings.ts";
 import { type DnsServer, startDnsServer } from "../net/dns-server.ts";
 import { freePorts } from "../harness/free-ports.ts";
 import { runToEnd, startEtcdproxy } from "./program.ts";
@@ -155,5 +158,26 @@ describe.each([
         flags.map((flag) => lineOf(flag.split("=", 1)[0]!)),
       );
     }
+  });
+});
+
+describe("an empty --discovery-srv", () => {
+  const remarksOn = async (words: readonly string[], environment = {}): Promise<string[]> => {
+    const { serve, origins } = await settle(parseCommandLine(words) as ProductInvocation, environment);
+    return emptyDomainRemarks(serve.flags, origins);
+  };
+
+  test.each(["gateway", "grpc-proxy"])("of %s is remarked on: what is in its place", async (command) => {
+    expect(await remarksOn([command, "--discovery-srv="])).toEqual([
+      "--discovery-srv is empty: the members are those of --endpoints, by default 127.0.0.1:2379",
+    ]);
+    expect(await remarksOn([command, "--endpoints=a:1"], { ETCDPROXY_DISCOVERY_SRV: "" })).toEqual([
+      "ETCDPROXY_DISCOVERY_SRV is empty: the members are those of --endpoints",
+    ]);
+  });
+
+  test("is not remarked on where nobody wrote it, or where the last one is not empty", async () => {
+    expect(await remarksOn(["gateway"])).toEqual([]);
+    expect(await remarksOn(["gateway", "--discovery-srv=", "--discovery-srv=example.com"])).toEqual([]);
   });
 });

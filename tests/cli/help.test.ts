@@ -29,6 +29,7 @@ describe("help", () => {
     expect(section(text, "Commands:").map((line) => line.trim().split(" ")[0])).toEqual([
       "gateway",
       "grpc-proxy",
+      "check-config",
       "version",
       "help",
     ]);

@@ -24,6 +24,7 @@ const TABLES: Readonly<Record<string, readonly FlagDefinition[]>> = {
 const COMMANDS = [
   "gateway",
   "grpc-proxy",
+  "check-config",
   "version",
   "help",
   "--help",

@@ -35,6 +35,7 @@ describe("what is asked for goes to standard output, with exit status 0", () => 
     expect([...help.matchAll(/^ {2}([a-z-]+) /gm)].map(([, name]) => name)).toEqual([
       "gateway",
       "grpc-proxy",
+      "check-config",
       "version",
       "help",
     ]);
