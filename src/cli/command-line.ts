@@ -13,6 +13,8 @@ import {
   PROGRAM_DESCRIPTION,
   type ProductName,
   productTables,
+  type Shell,
+  SHELLS,
 } from "./commands.ts";
 import { type CommandLineError, quoted, usageError } from "./command-line-error.ts";
 import { attributeOf } from "./flag-definition.ts";
@@ -31,6 +33,8 @@ export type ProductInvocation =
 export type Invocation =
   | ProductInvocation
   | { readonly command: "check-config"; readonly product: ProductInvocation }
+  | { readonly command: "completion"; readonly shell: Shell }
+  | { readonly command: "man" }
   | { readonly command: "version" }
   /** `asked` is false when no command was given: the help then goes to stderr, and the exit status is 1. */
   | { readonly command: "help"; readonly text: string; readonly asked: boolean };
@@ -134,7 +138,10 @@ function buildProgram(columns: number, outcome: Outcome): Command {
   addCommand(program, "check-config", ([word]) => {
     throw noProduct(word); // With a product it is not commander's to read.
   });
-  for (const command of ["version"] as const) {
+  addCommand(program, "completion", (operands) => {
+    outcome.invoke({ command: "completion", shell: shellOf(operands) });
+  });
+  for (const command of ["man", "version"] as const) {
     addCommand(program, command, (operands) => {
       if (operands.length > 0)
         throw usageError(`unexpected argument ${quoted(operands[0]!)} of "${command}", which takes none`);
@@ -177,6 +184,15 @@ function addCommand(
   if (!isProductName(name) && examples.length > 0)
     command.addHelpText("after", `\nExamples:\n${examples.map((example) => `  ${example}`).join("\n")}`);
   return command;
+}
+
+function shellOf([word, ...rest]: readonly string[]): Shell {
+  const all = SHELLS.join(", ");
+  if (word === undefined) throw usageError(`completion takes the name of a shell: ${all}`);
+  const shell = SHELLS.find((name) => name === word);
+  if (shell === undefined || rest.length > 0)
+    throw usageError(`completion takes one shell, ${all}, not ${quoted([word, ...rest].join(" "))}`);
+  return shell;
 }
 
 /** `start` may stand anywhere among the flags, once, or be absent. */

@@ -1,6 +1,6 @@
 /**
  * The commands of the program: their names, what they are for, and the flags of the two that are products.
- * Stands beside the flag tables; command line and help are made from both.
+ * Stands beside the flag tables; command line, help, completions and the man page are made from both.
  */
 import type { FlagDefinition } from "./flag-definition.ts";
 import { gatewayFlags } from "./gateway-flags.ts";
@@ -9,6 +9,10 @@ import { grpcProxyFlags } from "./grpc-proxy-flags.ts";
 /** What serves clients. */
 export const PRODUCT_NAMES = ["gateway", "grpc-proxy"] as const;
 export type ProductName = (typeof PRODUCT_NAMES)[number];
+
+/** Shells that completions are made for. */
+export const SHELLS = ["bash", "zsh", "fish"] as const;
+export type Shell = (typeof SHELLS)[number];
 
 /** The table of each product. */
 export const productTables: Readonly<Record<ProductName, readonly FlagDefinition[]>> = {
@@ -21,7 +25,7 @@ export const PROGRAM_DESCRIPTION =
   "etcd's two proxies: gateway forwards TCP connections, grpc-proxy understands etcd's API.";
 
 export interface CommandDefinition {
-  readonly name: ProductName | "check-config" | "version";
+  readonly name: ProductName | "check-config" | "completion" | "man" | "version";
   /** Behind the command's name. */
   readonly usage: string;
   /** One line without a full stop. */
@@ -67,6 +71,26 @@ export const commands: readonly CommandDefinition[] = [
       "asking a member, and prints each value with where it comes from. Exit status 1 tells that it would not start.",
     examples: ["etcdproxy check-config grpc-proxy --config-file=proxy.yaml"],
     operands: PRODUCT_NAMES,
+  },
+  {
+    name: "completion",
+    usage: "bash|zsh|fish",
+    summary: "print the completions of a shell",
+    description: "Prints a script by which a shell completes commands, flags and their values.",
+    examples: [
+      'bash: eval "$(etcdproxy completion bash)"',
+      'zsh:  eval "$(etcdproxy completion zsh)"',
+      "fish: etcdproxy completion fish | source",
+    ],
+    operands: SHELLS,
+  },
+  {
+    name: "man",
+    usage: "",
+    summary: "print the man page",
+    description: "Prints the man page, for man -l or a folder of MANPATH.",
+    examples: ["etcdproxy man | man -l -"],
+    operands: [],
   },
   {
     name: "version",

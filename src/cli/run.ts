@@ -10,9 +10,11 @@ import { createLogger, type Logger } from "../observe/log.ts";
 import { checkConfig } from "./check-config.ts";
 import { parseCommandLine } from "./command-line.ts";
 import { CommandLineError, usageError } from "./command-line-error.ts";
+import { completionScript } from "./completion.ts";
 import { emptyDomainRemarks } from "./discovery.ts";
 import { type RunningProduct, serveUntilSignal } from "./lifecycle.ts";
 import { loggingOptions, type LogSettings, unusedCallLogFlags } from "./logging-flags.ts";
+import { manPage } from "./man-page.ts";
 import { settle } from "./settings.ts";
 import { startGatewayProduct } from "./start-gateway.ts";
 import { startGrpcProxyProduct } from "./start-grpc-proxy.ts";
@@ -39,6 +41,12 @@ export async function run(words: readonly string[]): Promise<number> {
         return invocation.asked ? 0 : 1;
       case "version":
         print(stdoutFileDescriptor, versionText());
+        return 0;
+      case "completion":
+        print(stdoutFileDescriptor, completionScript(invocation.shell));
+        return 0;
+      case "man":
+        print(stdoutFileDescriptor, manPage());
         return 0;
       case "check-config": {
         const { report, error } = await checkConfig(await settle(invocation.product, process.env));

@@ -173,6 +173,26 @@ describe("check-config", () => {
   });
 });
 
+describe("completion and man", () => {
+  test.each(["bash", "zsh", "fish"] as const)("completion %s", (shell) => {
+    expect(parseLine(`completion ${shell}`)).toEqual({ command: "completion", shell });
+  });
+
+  test.each([
+    ["completion", "completion takes the name of a shell: bash, zsh, fish"],
+    ["completion csh", 'completion takes one shell, bash, zsh, fish, not "csh"'],
+    ["completion bash zsh", 'completion takes one shell, bash, zsh, fish, not "bash zsh"'],
+    ["man 1", 'unexpected argument "1" of "man", which takes none'],
+    ["man --html", 'unknown flag --html of "man": see etcdproxy man --help'],
+  ])("%s is refused", (line, expected) => {
+    expect(errorLine(line.split(" "))).toBe(`etcdproxy: ${expected}`);
+  });
+
+  test("man", () => {
+    expect(parseLine("man")).toEqual({ command: "man" });
+  });
+});
+
 describe("flags", () => {
   test("that were given are told from those that have their defaults", () => {
     const invocation = parseLine("gateway --debug=false --endpoints=a --endpoints=b start");
@@ -268,9 +288,18 @@ describe("a mistake is told in one line that names it", () => {
   test.each([
     ["gatewya", 'unknown command "gatewya": did you mean gateway?'],
     ["grpcproxy start", 'unknown command "grpcproxy": did you mean grpc-proxy?'],
-    ["proxy", 'unknown command "proxy": use gateway, grpc-proxy, check-config, version, help'],
-    ["constructor", 'unknown command "constructor": use gateway, grpc-proxy, check-config, version, help'],
-    ["help proxy", 'unknown command "proxy": use gateway, grpc-proxy, check-config, version, help'],
+    [
+      "proxy",
+      'unknown command "proxy": use gateway, grpc-proxy, check-config, completion, man, version, help',
+    ],
+    [
+      "constructor",
+      'unknown command "constructor": use gateway, grpc-proxy, check-config, completion, man, version, help',
+    ],
+    [
+      "help proxy",
+      'unknown command "proxy": use gateway, grpc-proxy, check-config, completion, man, version, help',
+    ],
     ["gateway stop", 'unknown command "stop" of "gateway": use etcdproxy gateway start'],
     [
       "grpc-proxy start now",

@@ -30,6 +30,8 @@ describe("help", () => {
       "gateway",
       "grpc-proxy",
       "check-config",
+      "completion",
+      "man",
       "version",
       "help",
     ]);

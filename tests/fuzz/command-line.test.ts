@@ -25,6 +25,8 @@ const COMMANDS = [
   "gateway",
   "grpc-proxy",
   "check-config",
+  "completion",
+  "man",
   "version",
   "help",
   "--help",

@@ -36,6 +36,8 @@ describe("what is asked for goes to standard output, with exit status 0", () => 
       "gateway",
       "grpc-proxy",
       "check-config",
+      "completion",
+      "man",
       "version",
       "help",
     ]);

@@ -221,3 +221,14 @@ describe.each(PRODUCTS)("%s", (product) => {
     });
   });
 });
+
+test("completions and the man page are printed by the executable, too", async () => {
+  for (const shell of ["bash", "zsh", "fish"]) {
+    const { code, stdout, stderr } = await runEtcdproxy(["completion", shell]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toContain(`for ${shell}.\n`);
+  }
+  const { code, stdout } = await runEtcdproxy(["man"]);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^\.TH ETCDPROXY 1 \d{4}-\d\d-\d\d "etcdproxy \d+\.\d+\.\d+"/);
+});
