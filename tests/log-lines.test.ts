@@ -53,6 +53,7 @@ const lines: Readonly<Record<string, { readonly about: About; readonly bound: Bo
   "an endpoint is this proxy itself, left out": { about: "endpoints", bound: SELDOM },
   "discovered the cluster from SRV records": { about: "endpoints", bound: SELDOM },
   // The process.
+  "--auto-tls: the certificate will be made at the start": own,
   "draining: clients may finish": own,
   draining: own,
   "drained: no client is left": own,

@@ -10,6 +10,7 @@ import { CommandLineError } from "./command-line-error.ts";
 import { productTables } from "./commands.ts";
 import { attributeOf, type FlagDefinition, type FlagValue } from "./flag-definition.ts";
 import { formatFlagValue } from "./flag-value.ts";
+import { loggingOptions } from "./logging-flags.ts";
 import type { Settings } from "./settings.ts";
 import { checkGateway } from "./start-gateway.ts";
 import { checkGrpcProxy } from "./start-grpc-proxy.ts";
@@ -53,6 +54,7 @@ async function check({ serve }: Settings, remarks: string[]): Promise<void> {
     output: "json",
     destination: { write: (line) => void remarks.push(remarkOf(line)) },
   });
+  loggingOptions(serve.flags, false, {});
   if (serve.flags.workers > 1) refuseTooManyWorkers(serve.flags.workers);
   if (serve.product === "gateway") await checkGateway(serve.flags, log);
   else await checkGrpcProxy(serve.flags, log);

@@ -3,27 +3,18 @@
  * Stands between their text and the logger, for the main thread and, through it, for the workers.
  */
 import type { Logger, LoggerOptions, LogLevel } from "../observe/log.ts";
-import { quoted, usageError } from "./command-line-error.ts";
-import { suggestName } from "./suggestion.ts";
+import { usageError } from "./command-line-error.ts";
 
 export interface LoggingFlags {
-  readonly logLevel: string;
-  readonly logFormat: string;
+  readonly logLevel: LogLevel;
+  readonly logFormat: "auto" | "json" | "readable";
   readonly debug: boolean;
 }
 
 /** How a thread of the process logs. */
 export type LogSettings = Pick<LoggerOptions, "level" | "output" | "colours">;
 
-const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
 const LEVEL_DEFAULT: LogLevel = "info";
-/** Levels of etcd that are above all we have: etcd ends with such a line, which we never do. */
-const FATAL_LEVELS = ["panic", "dpanic", "fatal"];
-
-const FORMATS = ["auto", "json", "readable"] as const;
-type Format = (typeof FORMATS)[number];
-/** etcd's word for lines for people. */
-const ETCD_READABLE = "console";
 
 /**
  * What the flags ask for. Throws `CommandLineError`.
@@ -37,40 +28,19 @@ export function loggingOptions(
   environment: Readonly<Record<string, string | undefined>>,
 ): LogSettings {
   const level = levelOf(flags);
-  const format = formatOf(flags.logFormat);
-  const readable = format === "readable" || (format === "auto" && terminal);
+  const { logFormat } = flags;
+  const readable = logFormat === "readable" || (logFormat === "auto" && terminal);
   const plain = (environment["NO_COLOR"] ?? "") !== "" || environment["TERM"] === "dumb";
   return { level, output: readable ? "readable" : "json", colours: readable && terminal && !plain };
 }
 
 /** The default level cannot be told from the same one written out: with `--debug` both mean debug. */
 function levelOf({ logLevel, debug }: LoggingFlags): LogLevel {
-  const level = LEVELS.find((name) => name === asWritten(logLevel));
-  if (level === undefined) throw usageError(`--log-level ${quoted(logLevel)} ${levelAdvice(logLevel)}`);
-  if (!debug) return level;
-  if (level !== LEVEL_DEFAULT && level !== "debug") {
-    throw usageError(`--debug and --log-level=${level} contradict each other: leave one of them out`);
+  if (!debug) return logLevel;
+  if (logLevel !== LEVEL_DEFAULT && logLevel !== "debug") {
+    throw usageError(`--debug and --log-level=${logLevel} contradict each other: leave one of them out`);
   }
   return "debug";
-}
-
-function levelAdvice(text: string): string {
-  if (FATAL_LEVELS.includes(asWritten(text))) return "is a level that nothing is logged at: use error";
-  const suggestion = suggestName(text, LEVELS);
-  return `is unknown: ${suggestion === undefined ? `use ${LEVELS.join(", ")}` : `did you mean ${suggestion}?`}`;
-}
-
-function formatOf(text: string): Format {
-  const format = text === ETCD_READABLE ? "readable" : FORMATS.find((name) => name === text);
-  if (format !== undefined) return format;
-  const suggestion = suggestName(text, FORMATS);
-  const advice = suggestion === undefined ? `use ${FORMATS.join(", ")}` : `did you mean ${suggestion}?`;
-  throw usageError(`--log-format ${quoted(text)} is unknown: ${advice}`);
-}
-
-/** etcd takes its levels in small letters and in capitals. */
-function asWritten(text: string): string {
-  return text === text.toUpperCase() ? text.toLowerCase() : text;
 }
 
 export interface CallLogFlags {

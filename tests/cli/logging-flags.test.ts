@@ -3,39 +3,21 @@ import { describe, expect, test } from "bun:test";
 import { callLogFlags, loggingOptions, unusedCallLogFlags } from "../../src/cli/logging-flags.ts";
 import { createLogger, type LogLevel } from "../../src/observe/log.ts";
 
-const flags = { logLevel: "info", logFormat: "auto", debug: false };
+const flags = { logLevel: "info", logFormat: "auto", debug: false } as const;
 
 describe("the level", () => {
-  test.each([
-    ["debug", "debug"],
-    ["info", "info"],
-    ["warn", "warn"],
-    ["error", "error"],
-    ["WARN", "warn"],
-  ])("--log-level=%s is %s", (logLevel, level) => {
-    expect(loggingOptions({ ...flags, logLevel }, false, {}).level).toBe(level as LogLevel);
+  test.each(["debug", "info", "warn", "error"] as const)("is that of --log-level=%s", (logLevel) => {
+    expect(loggingOptions({ ...flags, logLevel }, false, {}).level).toBe(logLevel);
   });
 
-  test.each(["info", "debug", "INFO"])("--debug makes --log-level=%s debug", (logLevel) => {
+  test.each(["info", "debug"] as const)("--debug makes --log-level=%s debug", (logLevel) => {
     expect(loggingOptions({ ...flags, logLevel, debug: true }, false, {}).level).toBe("debug");
   });
 
-  test.each([
-    [{ logLevel: "wran" }, '--log-level "wran" is unknown: did you mean warn?'],
-    [{ logLevel: "loud" }, '--log-level "loud" is unknown: use debug, info, warn, error'],
-    [{ logLevel: "Warn" }, '--log-level "Warn" is unknown: did you mean warn?'],
-    [{ logLevel: "" }, '--log-level "" is unknown: use debug, info, warn, error'],
-    [{ logLevel: "fatal" }, '--log-level "fatal" is a level that nothing is logged at: use error'],
-    [{ logLevel: "PANIC" }, '--log-level "PANIC" is a level that nothing is logged at: use error'],
-    [
-      { logLevel: "error", debug: true },
+  test("is not two at once", () => {
+    expect(() => loggingOptions({ ...flags, logLevel: "error", debug: true }, true, {})).toThrow(
       "--debug and --log-level=error contradict each other: leave one of them out",
-    ],
-    [{ logFormat: "jsn" }, '--log-format "jsn" is unknown: did you mean json?'],
-    [{ logFormat: "xml" }, '--log-format "xml" is unknown: use auto, json, readable'],
-    [{ logFormat: "toString" }, '--log-format "toString" is unknown: use auto, json, readable'],
-  ])("%p is refused", (wrong, line) => {
-    expect(() => loggingOptions({ ...flags, ...wrong }, true, {})).toThrow(line);
+    );
   });
 });
 
@@ -48,15 +30,17 @@ describe("the format", () => {
     ["auto", "a file", {}, JSON_LINES],
     ["json", "a terminal", {}, JSON_LINES],
     ["readable", "a file", {}, PLAIN],
-    ["console", "a file", {}, PLAIN],
     ["readable", "a terminal", {}, COLOURFUL],
     ["auto", "a terminal", { NO_COLOR: "1" }, PLAIN],
     ["auto", "a terminal", { NO_COLOR: "" }, COLOURFUL],
     ["auto", "a terminal", { TERM: "dumb" }, PLAIN],
-  ])("--log-format=%s on %s, with %p in the environment", (logFormat, where, environment, expected) => {
-    const options = loggingOptions({ ...flags, logFormat }, where === "a terminal", environment);
-    expect(options).toEqual({ level: "info", ...expected });
-  });
+  ] as const)(
+    "--log-format=%s on %s, with %p in the environment",
+    (logFormat, where, environment, expected) => {
+      const options = loggingOptions({ ...flags, logFormat }, where === "a terminal", environment);
+      expect(options).toEqual({ level: "info", ...expected });
+    },
+  );
 });
 
 describe("the log of calls", () => {
