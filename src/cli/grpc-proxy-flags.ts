@@ -23,7 +23,8 @@ export const grpcProxyFlags = [
     default: "127.0.0.1:23790",
     group: "Listening",
     since: "live",
-    description: "address that MemberList answers for this proxy; empty: member calls go to the cluster",
+    description:
+      "address that MemberList answers for this proxy, and that it registers; empty: MemberList goes to the cluster",
   },
   {
     name: "endpoints",
@@ -90,8 +91,9 @@ export const grpcProxyFlags = [
     placeholder: "prefix",
     default: "",
     group: "Registration",
-    since: "later",
-    description: "key prefix under which the proxies of a cluster register themselves",
+    since: "live",
+    description:
+      "key prefix under which the proxies of a cluster register themselves; MemberList answers all of them",
   },
   {
     name: "resolver-ttl",
@@ -101,8 +103,8 @@ export const grpcProxyFlags = [
     min: 0,
     max: 9_000_000_000,
     group: "Registration",
-    since: "later",
-    description: "time to live, in seconds, of the lease behind that registration",
+    since: "live",
+    description: "time to live, in seconds, of the lease behind that registration; at least 1 with a prefix",
   },
   {
     name: "namespace",

@@ -26,6 +26,11 @@ export interface RunningProduct {
    * What tells of readiness says "draining" from the call on, and goes last. Resolves when nothing is open any more.
    */
   close(): Promise<void>;
+  /**
+   * Takes back by what clients find the whole process, whichever of several workers is asked; never rejects, and takes a
+   * second at the most. Without it there is nothing. `close` does it too.
+   */
+  unregister?(): Promise<void>;
   /** Reads its files anew; never rejects. False, or without it: there are none. */
   reload?(): Promise<boolean>;
   /** One of several workers does not log it: that is for who knows of all. */

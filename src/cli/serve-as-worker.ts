@@ -4,6 +4,7 @@
  * Signals come to the main thread only. An error that nobody caught ends nothing here either.
  */
 import { createLogger } from "../observe/log.ts";
+import { LeaseSlot } from "../proxy/cluster/lease-slot.ts";
 import { CacheNotices } from "../proxy/kv/cache-notices.ts";
 import { servePage } from "../observe/page.ts";
 import { conversationWithMain } from "../workers/worker-side.ts";
@@ -13,6 +14,9 @@ import { startGatewayProduct } from "./start-gateway.ts";
 import { startGrpcProxyProduct } from "./start-grpc-proxy.ts";
 import type { MainQuestion, StartOrder, WorkerAnswers, WorkerQuestion } from "./worker-messages.ts";
 import type { WorkerSeat } from "./worker-seat.ts";
+
+/** The worker that keeps the registration of the process; who takes its place takes that over. */
+const REGISTERING_WORKER = 0;
 
 /** Waits for the main thread's orders. */
 export function serveAsWorker(): void {
@@ -37,17 +41,22 @@ class ServingWorker {
       }
       case "reload":
         return (await this.#product?.reload?.()) ?? false;
+      case "unregister":
+        await this.#product?.unregister?.();
+        return null;
       case "close":
         await this.#product?.close();
         return null;
     }
   }
 
-  async #start({ serve, worker, workers, notices, log: logged }: StartOrder): Promise<ReadyLine> {
+  async #start({ serve, worker, workers, notices, lease, log: logged }: StartOrder): Promise<ReadyLine> {
     const log = createLogger({ ...logged, worker });
     logUnexpectedErrors(log);
     const seat: WorkerSeat = {
       notices: new CacheNotices(notices, workers, worker),
+      registers: worker === REGISTERING_WORKER,
+      lease: new LeaseSlot(lease),
       wholeMetrics: () => this.main!.ask<string>({ ask: "whole metrics" } satisfies MainQuestion),
     };
     this.#product =

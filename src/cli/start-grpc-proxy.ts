@@ -7,6 +7,7 @@
 import { type Endpoint, EndpointError, parseEndpoints, withScheme } from "../endpoints/endpoint.ts";
 import { SrvDiscoveryError } from "../endpoints/srv-discovery.ts";
 import { ListenError } from "../net/listen.ts";
+import type { MembershipFlags } from "../proxy/cluster/membership.ts";
 import type { GrpcProxyOptions } from "../proxy/grpc-proxy.ts";
 import type { PagesListener } from "../proxy/port/listeners.ts";
 import type { CacheBounds } from "../proxy/kv/kv-hub.ts";
@@ -27,6 +28,7 @@ import { clientKeepaliveFlags, memberKeepaliveFlags } from "./keepalive-flags.ts
 import type { RunningProduct } from "./lifecycle.ts";
 import { ownUserFlags } from "./own-user-flags.ts";
 import { callLogFlags } from "./logging-flags.ts";
+import { registrationFlags } from "./registration-flags.ts";
 import type { WorkerSeat } from "./worker-seat.ts";
 import { loadMemberTls, loadServedTls, membersSpeakTls, type OwnCertificate } from "./tls-flags.ts";
 
@@ -51,6 +53,7 @@ interface PreparedGrpcProxy {
   readonly memberTls: MemberTls | undefined;
   readonly memberKeepalive: MemberKeepaliveOptions | null;
   readonly clientKeepalive: ClientKeepaliveOptions;
+  readonly membership: MembershipFlags | null;
 }
 
 /**
@@ -69,6 +72,7 @@ async function prepareGrpcProxy(
     const listenAddress = listenAddressFlag(flags.listenAddr);
     const metricsUrl = metricsAddressFlag(flags.metricsAddr);
     const choice = choiceOptions(flags);
+    const membership = registrationFlags(flags);
     const clientTls = await loadServedTls(
       flags,
       metricsUrl === undefined ? [listenAddress] : [listenAddress, metricsUrl.address],
@@ -91,6 +95,7 @@ async function prepareGrpcProxy(
       memberTls: members.needTls ? loadMemberTls(flags, log.child("tls")) : undefined,
       memberKeepalive: memberKeepaliveFlags(flags, log.child("grpc-proxy")),
       clientKeepalive: clientKeepaliveFlags(flags, log.child("grpc-proxy")),
+      membership,
     };
   } catch (error) {
     throw asUsageError(error, operatorErrors);
@@ -132,6 +137,7 @@ export async function startGrpcProxyProduct(
       namespaceStrict: flags.namespaceStrict,
       resolver: names.dialResolver,
       advertiseClientUrl: flags.advertiseClientUrl,
+      membership: prepared.membership,
       sendBytesMax: flags.maxSendBytes,
       receiveBytesMax: flags.maxRecvBytes,
       concurrentStreamsMax:

@@ -11,6 +11,7 @@ import { formatAddress } from "../net/address.ts";
 import { ListenError, refuseTakenPort } from "../net/listen.ts";
 import type { Logger } from "../observe/log.ts";
 import type { MetricValues } from "../observe/metrics.ts";
+import { LEASE_SLOT_BYTES } from "../proxy/cluster/lease-slot.ts";
 import { forgetAfterDeath, noticeMemory } from "../proxy/kv/cache-notices.ts";
 import { checkAddresses, type PagesListener } from "../proxy/port/listeners.ts";
 import { openPagesPort } from "../proxy/port/pages-port.ts";
@@ -38,11 +39,14 @@ const operatorErrors = [EndpointError, ListenError, TlsFileError];
 
 const METRICS: WorkerQuestion = { ask: "metrics" };
 const RELOAD: WorkerQuestion = { ask: "reload" };
+const UNREGISTER: WorkerQuestion = { ask: "unregister" };
 const CLOSE: WorkerQuestion = { ask: "close" };
 
 /** How long a worker may take to tell its metrics: a page is waited for. */
 const METRICS_PATIENCE_MS = 1_000;
 const RELOAD_PATIENCE_MS = 60_000;
+/** A worker takes a second at the most, unless it hangs. */
+const UNREGISTER_PATIENCE_MS = 1_500;
 
 /**
  * Resolves once clients can connect to every worker. Throws `CommandLineError` for what the operator has to change.
@@ -68,6 +72,7 @@ async function start(serve: ProductFlags, log: Logger, logged: LogSettings): Pro
   const further = await furtherListener(serve, log);
   refuseTakenPort(listenAddressFlag(serve.flags.listenAddr), "--listen-addr");
   const notices = noticeMemory(workers);
+  const lease = new SharedArrayBuffer(LEASE_SLOT_BYTES);
   const sums = new MetricSums(workers);
   let pool: WorkerPool<StartOrder, ReadyLine> | null = null;
   const wholeMetrics = (): Promise<string> =>
@@ -82,6 +87,7 @@ async function start(serve: ProductFlags, log: Logger, logged: LogSettings): Pro
       worker,
       workers,
       notices,
+      lease,
       log: logged,
     }),
     answer: wholeMetrics,
@@ -105,10 +111,12 @@ async function start(serve: ProductFlags, log: Logger, logged: LogSettings): Pro
     ownLog.info("listening for metrics", { address: `${further.scheme}://${port.address}` });
   }
   ownLog.info(message, { ...fields, workers });
-  return running(pool, port, new RenewalWatch(further.tls === undefined ? [] : [further.tls], log));
+  const renewals = new RenewalWatch(further.tls === undefined ? [] : [further.tls], log);
+  return running(serve, pool, port, renewals);
 }
 
 function running(
+  serve: ProductFlags,
   pool: WorkerPool<StartOrder, ReadyLine>,
   port: Port | null,
   renewals: RenewalWatch,
@@ -122,10 +130,22 @@ function running(
     },
     async close() {
       renewals.close();
+      // Before any worker's clients are told to look for another proxy.
+      if (serve.product === "grpc-proxy" && serve.flags.resolverPrefix !== "") await unregister(pool);
       await pool.close(CLOSE);
       port?.close(); // Last, so that the pages tell of the end of the others.
     },
   };
+}
+
+/** Any worker can; one that hangs, or has just died, cannot. */
+async function unregister(pool: WorkerPool<StartOrder, ReadyLine>): Promise<void> {
+  for (let worker = 0; worker < pool.count; worker++) {
+    const answer = await pool
+      .ask<null>(worker, UNREGISTER, UNREGISTER_PATIENCE_MS)
+      .catch((error: unknown) => error);
+    if (answer === null) return;
+  }
 }
 
 /** What the main thread serves itself, and the certificate that it keeps. */

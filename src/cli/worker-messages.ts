@@ -19,6 +19,8 @@ export interface StartOrder {
   readonly workers: number;
   /** In which the workers' caches tell each other. */
   readonly notices: SharedArrayBuffer;
+  /** In which the id of the registration's lease is. */
+  readonly lease: SharedArrayBuffer;
   readonly log: LogSettings;
 }
 
@@ -31,12 +33,13 @@ export interface WorkerAnswers {
   readonly page: Page | null;
   /** False: it has no files. */
   readonly reload: boolean;
+  readonly unregister: null;
   readonly close: null;
 }
 
 export type WorkerQuestion =
   | StartOrder
-  | { readonly ask: "metrics" | "reload" | "close" }
+  | { readonly ask: "metrics" | "reload" | "unregister" | "close" }
   | { readonly ask: "page"; readonly path: string };
 
 /** What the main thread is asked: the metrics page of all workers, as text. */

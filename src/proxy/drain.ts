@@ -37,9 +37,14 @@ export class Drain {
       this.#begun && path === "/health" ? () => Promise.resolve(drainingPage()) : pages(path);
   }
 
+  /** From here on the proxy is not ready. */
+  begin(): void {
+    this.#begun = true;
+  }
+
   /** Resolves when the port has no client any more, or the time is up: then those that are left are to be cut. */
   async run(port: Port, router: Router): Promise<void> {
-    this.#begun = true;
+    this.begin();
     const spreadMs = Math.min(SPREAD_MAX_MS, this.#timeoutMs / SPREAD_SHARE);
     await drained({
       timeoutMs: this.#timeoutMs,

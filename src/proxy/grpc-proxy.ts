@@ -1,6 +1,7 @@
 /**
  * The grpc-proxy: its parts put together, started and stopped.
  */
+import { hostname } from "node:os";
 import { createClient, type Transport } from "@connectrpc/connect";
 import { DeadlineTimer } from "../base/deadline-wheel.ts";
 import type { Balancer } from "../endpoints/balancer.ts";
@@ -16,7 +17,7 @@ import { AnswerMemory } from "../grpc/answer-memory.ts";
 import { Channel } from "../grpc/channel.ts";
 import type { ChannelEvents } from "../grpc/channel-options.ts";
 import { connectTransport } from "../grpc/connect-transport.ts";
-import { SMALL_ANSWERS } from "../grpc/in-process-call.ts";
+import { type AnswerBounds, SMALL_ANSWERS } from "../grpc/in-process-call.ts";
 import { keepaliveTimer } from "../grpc/keepalive-run.ts";
 import { MemberKeepalive, type MemberKeepaliveOptions } from "../grpc/member-keepalive.ts";
 import { REAL_CLOCK } from "../grpc/real-clock.ts";
@@ -37,7 +38,10 @@ import { type OwnUser, signInOf } from "./auth/sign-in.ts";
 import { SignInLog } from "./auth/sign-in-log.ts";
 import type { CallLog } from "./call-log/call-log.ts";
 import { EndpointUpkeep } from "./cluster/endpoint-upkeep.ts";
+import { LeaseSlot } from "./cluster/lease-slot.ts";
 import { AdvertisedMemberList } from "./cluster/member-list.ts";
+import { Membership, type MembershipFlags } from "./cluster/membership.ts";
+import { RegistrationCalls } from "./cluster/registration-calls.ts";
 import type { TypedServices } from "./connect-services.ts";
 import type { ForwardLimits } from "./forward/forward-limits.ts";
 import { SingleRequestForward } from "./forward/single-request.ts";
@@ -50,7 +54,7 @@ import type { Downstreams } from "./port/http2-downstream.ts";
 import { clientAtWork } from "./limited-gzip.ts";
 import { checkAddresses, Listeners, type ListenersOptions } from "./port/listeners.ts";
 import { Router } from "./router.ts";
-import { SharedWork, type SharingSwitches } from "./shared-work.ts";
+import { SharedWork, type SharedWorkParts, type SharingSwitches } from "./shared-work.ts";
 import { namespacedCalls } from "./upstream/namespaced-call.ts";
 import { StatusProbe } from "./upstream/status-probe.ts";
 import type { WorkerPart } from "./worker-part.ts";
@@ -69,6 +73,8 @@ export interface GrpcProxyOptions extends ListenersOptions, SharingSwitches {
   readonly resolver?: DnsResolver | undefined;
   /** What MemberList answers; empty: the members'. */
   readonly advertiseClientUrl: string;
+  /** How it is registered for others to find, under that URL; null: it is not. */
+  readonly membership?: MembershipFlags | null | undefined;
   readonly sendBytesMax: number;
   readonly receiveBytesMax: number;
   readonly concurrentStreamsMax: number;
@@ -105,6 +111,8 @@ export interface GrpcProxy {
   metricValues(): Promise<MetricValues>;
   /** Reads certificates, keys, authorities and revocation lists anew, now. False: there are none. */
   reload(): Promise<boolean>;
+  /** Takes the registration of the whole process back, whichever worker keeps it. Resolves after a second at the most. */
+  unregister(): Promise<void>;
   /** Stops: clients finish within the drain timeout, those who do not are cut. */
   close(): Promise<void>;
 }
@@ -142,7 +150,10 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
       : undefined,
     budget,
     events: {
-      ...channelEvents(log, limitedLog, limitLog, () => sharedWork.onConnected()),
+      ...channelEvents(log, limitedLog, limitLog, () => {
+        sharedWork.onConnected();
+        membership?.onConnected();
+      }),
       onAllFailed: () => upkeep.allFailed(),
     },
   });
@@ -157,8 +168,12 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     own,
     notices: options.worker?.notices,
   });
+  const membership = options.membership
+    ? membershipOf(options, options.membership, { channel, limits, gathered, memory, own })
+    : null;
   const ownMetrics = new OwnMetrics(
     {
+      membership: () => membership?.stats ?? null,
       watches: () => sharedWork.stats.watches,
       reads: () => sharedWork.stats.reads,
       leases: () => sharedWork.stats.leases,
@@ -173,7 +188,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     },
     options.worker?.wholeMetrics,
   );
-  const typed = typedServices(channel, limits, options.advertiseClientUrl);
+  const typed = typedServices(channel, limits, options.advertiseClientUrl, membership);
   const connectAnswers = {
     messageBytesMax: gathered.receiveBytesMax,
     memory,
@@ -222,6 +237,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
   const checks = options.healthChecks && healthChecks(options.endpoints, options.healthChecks, channel, own);
   upkeep.start();
   own?.start();
+  membership?.start();
   const renewals = new RenewalWatch(
     [memberTls, clientTls].flatMap((tls) => (tls === undefined || tls.files.length === 0 ? [] : [tls])),
     log,
@@ -232,12 +248,16 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     pages,
     metricValues: () => ownMetrics.values(),
     reload: () => renewals.reload(),
+    unregister: async () => await membership?.unregister(),
     async close() {
       renewals.close();
-      // A registration of this proxy would be revoked here: before its clients are told to look for another one.
+      drain.begin();
+      // Before its clients are told to look for another one.
+      await membership?.leave();
       await drain.run(listeners.clients, router);
       listeners.clients.close();
       upkeep.close();
+      membership?.close();
       checks?.close();
       own?.close();
       sharedWork.close();
@@ -356,20 +376,58 @@ function ownIdentity(user: OwnUser, channel: Channel, limits: ForwardLimits, log
 }
 
 /** What typed clients of the proxy's own run on: their unary calls go to a member as they are. */
-function memberTransport(channel: Channel, limits: ForwardLimits): Transport {
+function memberTransport(
+  channel: Channel,
+  limits: ForwardLimits,
+  bounds: AnswerBounds = SMALL_ANSWERS,
+): Transport {
   return connectTransport((call) => {
     new SingleRequestForward(call, channel, limits, true);
-  }, SMALL_ANSWERS);
+  }, bounds);
 }
 
 /** The methods the proxy answers itself. */
-function typedServices(channel: Channel, limits: ForwardLimits, advertiseClientUrl: string): TypedServices {
+function typedServices(
+  channel: Channel,
+  limits: ForwardLimits,
+  advertiseClientUrl: string,
+  membership: Membership | null,
+): TypedServices {
   if (advertiseClientUrl === "") return {};
   const members = createClient(Cluster, memberTransport(channel, limits));
-  const list = new AdvertisedMemberList(members, advertiseClientUrl);
+  const self = { name: hostname(), clientUrl: advertiseClientUrl };
+  const list = new AdvertisedMemberList(members, self, () => membership?.proxies ?? []);
   return {
     [Cluster.typeName]: {
       memberList: list.memberList.bind(list),
     },
   };
+}
+
+/** The most that the list of all registrations may take, once it is decoded. */
+const REGISTRATIONS_BYTES_MAX = 16 * 1024 * 1024;
+
+function membershipOf(
+  { advertiseClientUrl, worker, log }: GrpcProxyOptions,
+  flags: MembershipFlags,
+  parts: Pick<SharedWorkParts, "channel" | "limits" | "gathered" | "memory" | "own">,
+): Membership {
+  const { channel, limits, gathered, memory, own } = parts;
+  const bounds = { messageBytesMax: REGISTRATIONS_BYTES_MAX, memory, decodedBytes: decodedAnswerBytes };
+  const transport = memberTransport(channel, limits, bounds);
+  return new Membership({
+    ...flags,
+    calls: new RegistrationCalls({
+      channel,
+      transport,
+      receiveBytesMax: gathered.receiveBytesMax,
+      memory,
+      own,
+    }),
+    self: { name: hostname(), clientUrl: advertiseClientUrl },
+    registers: worker?.registers ?? true,
+    lease: worker?.lease ?? new LeaseSlot(),
+    clock: REAL_CLOCK,
+    log,
+  });
 }

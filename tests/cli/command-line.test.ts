@@ -36,6 +36,8 @@ const gatewayDefaults: GatewayFlags = {
 const grpcProxyDefaults: GrpcProxyFlags = {
   listenAddr: "127.0.0.1:23790",
   advertiseClientUrl: "127.0.0.1:23790",
+  resolverPrefix: "",
+  resolverTtl: 0,
   endpoints: ["127.0.0.1:2379"],
   dialTimeoutMs: 3_000,
   balancer: "sticky",

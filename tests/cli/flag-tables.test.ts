@@ -85,8 +85,6 @@ describe("the flag tables", () => {
       "enable-pprof",
       "experimental-leasing-prefix",
       "experimental-serializable-ordering",
-      "resolver-prefix",
-      "resolver-ttl",
     ]);
   });
 

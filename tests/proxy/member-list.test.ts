@@ -15,6 +15,7 @@ import { Code, type Status } from "../../src/grpc/status.ts";
 import { headerField } from "../../src/hpack/header-field.ts";
 import { methodPath } from "../../src/etcd/services.ts";
 import { AdvertisedMemberList } from "../../src/proxy/cluster/member-list.ts";
+import type { RegisteredProxy } from "../../src/proxy/cluster/registration-value.ts";
 import { SingleRequestForward } from "../../src/proxy/forward/single-request.ts";
 import { Router } from "../../src/proxy/router.ts";
 import { ended, Forwarding } from "../grpc/forwarding.ts";
@@ -31,8 +32,12 @@ interface Outcome {
   readonly upstream: StandInCall | undefined;
 }
 
-/** Asks a proxy that advertises itself, in front of a member that answers by `answer`. */
-async function ask(answer: (call: StandInCall) => void, linearizable = false): Promise<Outcome> {
+/** Asks a proxy that advertises itself, and knows those that are `registered`, in front of a member that answers by `answer`. */
+async function ask(
+  answer: (call: StandInCall) => void,
+  linearizable = false,
+  registered: readonly RegisteredProxy[] = [],
+): Promise<Outcome> {
   using member = new StandInMember({ answer });
   const waiting = { waitMs: 50, marginMs: 0, heldBytesMax: 1 << 20 };
   using forwarding = new Forwarding([member], { waiting });
@@ -42,7 +47,7 @@ async function ask(answer: (call: StandInCall) => void, linearizable = false): P
       new SingleRequestForward(call, forwarding.channel, LIMITS, true);
     }, SMALL_ANSWERS),
   );
-  const list = new AdvertisedMemberList(members, URL);
+  const list = new AdvertisedMemberList(members, { name: hostname(), clientUrl: URL }, () => registered);
   const typed = { [Cluster.typeName]: { memberList: list.memberList.bind(list) } };
   const router = new Router(
     forwarding.channel,
@@ -81,6 +86,21 @@ describe("the list", () => {
     expect(status.code).toBe(Code.OK);
     expect(list.members.map(({ name, clientURLs }) => [name, clientURLs])).toEqual([[hostname(), [URL]]]);
     expect([list.header?.clusterId, list.header?.memberId, list.header?.raftTerm]).toEqual([11n, 12n, 13n]);
+  });
+
+  test("names those that are registered, in their order, once there are any", async () => {
+    const registered = [
+      { name: "b", clientUrl: "10.0.0.2:23790" },
+      { name: "a", clientUrl: "http://10.0.0.1:23790" },
+    ];
+    const { list } = await ask(answerMembers, false, registered);
+    expect(
+      list.members.map(({ ID, name, peerURLs, clientURLs }) => [ID, name, peerURLs, clientURLs]),
+    ).toEqual([
+      [0n, "b", [], ["10.0.0.2:23790"]],
+      [0n, "a", [], ["http://10.0.0.1:23790"]],
+    ]);
+    expect(list.header?.clusterId).toBe(11n);
   });
 
   test("is asked for with the caller's credentials, no other metadata, and the same request", async () => {

@@ -14,6 +14,7 @@ import { type Endpoint, EndpointError, parseEndpoints } from "../../endpoints/en
 import type { EndpointList, EndpointLog } from "../../endpoints/endpoint-list.ts";
 import { NewsOnly } from "../../endpoints/news-only.ts";
 import type { Cluster, Member } from "../../gen/etcdserverpb/cluster_pb.ts";
+import { inOwnName } from "../auth/own-call.ts";
 import type { OwnIdentity } from "../auth/own-identity.ts";
 
 export interface EndpointSyncOptions {
@@ -28,10 +29,7 @@ export interface EndpointSyncOptions {
   readonly log: EndpointLog;
 }
 
-/** How long a member may take for the answer. */
-const TIMEOUT_MS = 5000;
-/** How long a token that was just asked for is waited for. */
-const TOKEN_PATIENCE_MS = 500;
+const TIMES = { timeoutMs: 5000, tokenPatienceMs: 500 };
 /** Endpoints that are taken from one answer: clusters have seven members at most, by etcd's own advice. */
 const ENDPOINTS_MAX = 100;
 
@@ -85,14 +83,10 @@ export class EndpointSync {
 
   async #memberList(): Promise<readonly Member[]> {
     const { members, own } = this.#options;
-    const token = (await own?.settledToken(TOKEN_PATIENCE_MS)) ?? "";
-    const headers: Record<string, string> = token === "" ? {} : { token };
-    try {
-      return (await members.memberList({ linearizable: true }, { headers, timeoutMs: TIMEOUT_MS })).members;
-    } catch (error) {
-      own?.onRefused(token, ConnectError.from(error).rawMessage);
-      throw error;
-    }
+    const answer = await inOwnName(own, TIMES, (options) =>
+      members.memberList({ linearizable: true }, options),
+    );
+    return answer.members;
   }
 
   async #take(members: readonly Member[], warnings: string[]): Promise<void> {

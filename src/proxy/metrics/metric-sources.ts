@@ -6,6 +6,7 @@ import type { Channel } from "../../grpc/channel.ts";
 import type { BufferBudget } from "../../http2/buffer-budget.ts";
 import type { LimitCount } from "../../observe/limit-log.ts";
 import type { Expiry } from "../../tls/expiry.ts";
+import type { MembershipStats } from "../cluster/membership.ts";
 import type { ReadStats } from "../kv/read-stats.ts";
 import type { LeaseStats } from "../lease/lease-stats.ts";
 import type { Port } from "../port/port.ts";
@@ -16,6 +17,8 @@ export interface MetricSources {
   readonly watches: () => Readonly<WatchStats>;
   readonly reads: () => Readonly<ReadStats>;
   readonly leases: () => Readonly<LeaseStats>;
+  /** Null without `--resolver-prefix`. */
+  readonly membership: () => MembershipStats | null;
   readonly buffers: Pick<BufferBudget, "heldBytes" | "bytesMax">;
   readonly channel: Pick<Channel, "connectionsOpen" | "reports" | "endpointInUse" | "waitingCalls">;
   /** The listeners that there are, by name: `clients`, `metrics`. */

@@ -8,6 +8,7 @@
 import { answers } from "../../endpoints/endpoint-json.ts";
 import { Metrics } from "../../observe/metrics.ts";
 import { addProcessMetrics } from "../../observe/process-metrics.ts";
+import type { MembershipStats } from "../cluster/membership.ts";
 import type { MetricSources } from "./metric-sources.ts";
 
 /** Makes the metrics; their values are read from `sources` whenever the page is made. */
@@ -19,6 +20,7 @@ export function proxyMetrics(sources: MetricSources): Metrics {
   addReads(metrics, sources);
   addWatches(metrics, sources);
   addLeases(metrics, sources);
+  addMembership(metrics, sources);
   addCertificates(metrics, sources);
   addProcessMetrics(metrics);
   return metrics;
@@ -239,6 +241,35 @@ function addLeases(metrics: Metrics, { leases }: MetricSources): void {
     "etcdproxy_lease_resent_heartbeats_total",
     "Heartbeats that were sent again after their stream had ended.",
     () => leases().resentHeartbeats,
+  );
+}
+
+/** There is nothing of it without `--resolver-prefix`: so an alert on its absence is one. */
+function addMembership(metrics: Metrics, { membership }: MetricSources): void {
+  const told = (read: (stats: MembershipStats) => number) =>
+    function* () {
+      const stats = membership();
+      if (stats !== null) yield { labels: {}, value: read(stats) };
+    };
+  metrics.gauges(
+    "etcdproxy_registered",
+    "1 while this proxy is registered under --resolver-prefix.",
+    [],
+    told(({ registered }) => Number(registered)),
+    "max",
+  );
+  metrics.counters(
+    "etcdproxy_registration_renewals_total",
+    "Times that the registration was lost, and had to be made again.",
+    [],
+    told(({ renewals }) => renewals),
+  );
+  metrics.gauges(
+    "etcdproxy_registered_proxies",
+    "Proxies that are known to be registered under --resolver-prefix.",
+    [],
+    told(({ proxies }) => proxies),
+    "max",
   );
 }
 

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { createEndpoint } from "../../../src/endpoints/endpoint.ts";
 import { BufferBudget } from "../../../src/http2/buffer-budget.ts";
+import type { MembershipStats } from "../../../src/proxy/cluster/membership.ts";
 import { LeaseStats } from "../../../src/proxy/lease/lease-stats.ts";
 import { ReadStats } from "../../../src/proxy/kv/read-stats.ts";
 import type { MetricSources } from "../../../src/proxy/metrics/metric-sources.ts";
@@ -50,6 +51,7 @@ function sources(others: Partial<MetricSources> = {}): MetricSources {
       { side: "member", limit: "resets", count: 9 },
     ],
     expiries: () => [],
+    membership: () => null,
     ...others,
   };
 }
@@ -108,6 +110,19 @@ test("each value is under its name", async () => {
     etcdproxy_lease_shared_heartbeats_total: leases.sharedHeartbeats,
     etcdproxy_lease_resent_heartbeats_total: leases.resentHeartbeats,
   });
+});
+
+test("a registration is told of where there is to be one", async () => {
+  const names = [
+    "etcdproxy_registered",
+    "etcdproxy_registration_renewals_total",
+    "etcdproxy_registered_proxies",
+  ];
+  const samples = (families: Map<string, Family>): unknown[] =>
+    names.flatMap((name) => [...(families.get(name)?.samples ?? [])]);
+  expect(samples(await page())).toEqual([]);
+  const membership = (): MembershipStats => ({ registered: true, renewals: 2, proxies: 3 });
+  expect(samples(await page({ membership }))).toEqual(names.map((name, index) => [name, index + 1]));
 });
 
 test("the process tells its memory, its processor time and its start", async () => {

@@ -1,0 +1,31 @@
+/**
+ * The flags about registration: `--resolver-prefix`, `--resolver-ttl` and `--advertise-client-url`, which only make sense together.
+ * Stands between their values and the product.
+ */
+import type { MembershipFlags } from "../proxy/cluster/membership.ts";
+import { quoted, usageError } from "./command-line-error.ts";
+import type { GrpcProxyFlags } from "./grpc-proxy-flags.ts";
+
+/** How the proxy is registered; null when it is not. Throws `CommandLineError`. */
+export function registrationFlags({
+  resolverPrefix,
+  resolverTtl,
+  advertiseClientUrl,
+}: Pick<GrpcProxyFlags, "resolverPrefix" | "resolverTtl" | "advertiseClientUrl">): MembershipFlags | null {
+  if (resolverPrefix === "" && resolverTtl === 0) return null;
+  if (resolverPrefix === "") {
+    throw usageError(`--resolver-ttl=${resolverTtl} needs --resolver-prefix: name what the proxies share`);
+  }
+  if (resolverTtl === 0) {
+    throw usageError(
+      `--resolver-prefix ${quoted(resolverPrefix)} needs --resolver-ttl of at least 1, in seconds, such as --resolver-ttl=60`,
+    );
+  }
+  if (advertiseClientUrl === "") {
+    throw usageError(
+      `--resolver-prefix ${quoted(resolverPrefix)} and --resolver-ttl=${resolverTtl} need --advertise-client-url: ` +
+        "name the address that clients reach this proxy at",
+    );
+  }
+  return { prefix: resolverPrefix, ttlSeconds: resolverTtl };
+}
