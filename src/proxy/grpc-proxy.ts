@@ -173,7 +173,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     : null;
   const ownMetrics = new OwnMetrics(
     {
-      membership: () => membership?.stats ?? null,
+      membership: membership && (() => membership.stats),
       watches: () => sharedWork.stats.watches,
       reads: () => sharedWork.stats.reads,
       leases: () => sharedWork.stats.leases,

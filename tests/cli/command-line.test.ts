@@ -279,7 +279,9 @@ describe("a flag whose feature comes later", () => {
   });
 
   test("is refused with its default value, too", () => {
-    expect(errorLine(["grpc-proxy", "start", "--resolver-ttl=0"])).toBe("not supported yet: --resolver-ttl");
+    expect(errorLine(["grpc-proxy", "start", "--experimental-leasing-prefix="])).toBe(
+      "not supported yet: --experimental-leasing-prefix",
+    );
     expect(errorLine(["grpc-proxy", "start", "--enable-pprof=false"])).toBe(
       "not supported yet: --enable-pprof",
     );

@@ -18,7 +18,7 @@ export interface MetricSources {
   readonly reads: () => Readonly<ReadStats>;
   readonly leases: () => Readonly<LeaseStats>;
   /** Null without `--resolver-prefix`. */
-  readonly membership: () => MembershipStats | null;
+  readonly membership: (() => MembershipStats) | null;
   readonly buffers: Pick<BufferBudget, "heldBytes" | "bytesMax">;
   readonly channel: Pick<Channel, "connectionsOpen" | "reports" | "endpointInUse" | "waitingCalls">;
   /** The listeners that there are, by name: `clients`, `metrics`. */

@@ -8,7 +8,6 @@
 import { answers } from "../../endpoints/endpoint-json.ts";
 import { Metrics } from "../../observe/metrics.ts";
 import { addProcessMetrics } from "../../observe/process-metrics.ts";
-import type { MembershipStats } from "../cluster/membership.ts";
 import type { MetricSources } from "./metric-sources.ts";
 
 /** Makes the metrics; their values are read from `sources` whenever the page is made. */
@@ -244,31 +243,24 @@ function addLeases(metrics: Metrics, { leases }: MetricSources): void {
   );
 }
 
-/** There is nothing of it without `--resolver-prefix`: so an alert on its absence is one. */
+/** There is nothing of it without `--resolver-prefix`: a proxy that is not to be registered alarms nobody. */
 function addMembership(metrics: Metrics, { membership }: MetricSources): void {
-  const told = (read: (stats: MembershipStats) => number) =>
-    function* () {
-      const stats = membership();
-      if (stats !== null) yield { labels: {}, value: read(stats) };
-    };
-  metrics.gauges(
+  if (membership === null) return;
+  metrics.gauge(
     "etcdproxy_registered",
     "1 while this proxy is registered under --resolver-prefix.",
-    [],
-    told(({ registered }) => Number(registered)),
+    () => Number(membership().registered),
     "max",
   );
-  metrics.counters(
+  metrics.counter(
     "etcdproxy_registration_renewals_total",
     "Times that the registration was lost, and had to be made again.",
-    [],
-    told(({ renewals }) => renewals),
+    () => membership().renewals,
   );
-  metrics.gauges(
+  metrics.gauge(
     "etcdproxy_registered_proxies",
     "Proxies that are known to be registered under --resolver-prefix.",
-    [],
-    told(({ proxies }) => proxies),
+    () => membership().proxies,
     "max",
   );
 }

@@ -51,7 +51,7 @@ function sources(others: Partial<MetricSources> = {}): MetricSources {
       { side: "member", limit: "resets", count: 9 },
     ],
     expiries: () => [],
-    membership: () => null,
+    membership: null,
     ...others,
   };
 }

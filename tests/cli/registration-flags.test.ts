@@ -1,0 +1,52 @@
+/** `--resolver-prefix`, `--resolver-ttl` and `--advertise-client-url`: what they say together, and what is refused at the start. */
+import { describe, expect, test } from "bun:test";
+import { registrationFlags } from "../../src/cli/registration-flags.ts";
+import { runToEnd } from "./program.ts";
+
+const advertiseClientUrl = "127.0.0.1:23790";
+
+test("without a prefix and a time to live nothing is registered, whatever the address is", () => {
+  expect(registrationFlags({ resolverPrefix: "", resolverTtl: 0, advertiseClientUrl })).toBeNull();
+  expect(registrationFlags({ resolverPrefix: "", resolverTtl: 0, advertiseClientUrl: "" })).toBeNull();
+});
+
+test("with both the proxy is registered, under the prefix as it is written", () => {
+  expect(registrationFlags({ resolverPrefix: "proxies/", resolverTtl: 1, advertiseClientUrl })).toEqual({
+    prefix: "proxies/",
+    ttlSeconds: 1,
+  });
+});
+
+describe("one line on stderr and exit status 1", () => {
+  async function lineOf(...flags: string[]): Promise<string> {
+    const serving = ["grpc-proxy", "start", "--listen-addr=127.0.0.1:0", "--endpoints=127.0.0.1:1"];
+    const { exitCode, stdout, stderr } = await runToEnd(...serving, ...flags);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: "" });
+    return stderr;
+  }
+
+  test.each([
+    [
+      "a prefix without a time to live",
+      ["--resolver-prefix=proxies"],
+      '--resolver-prefix "proxies" needs --resolver-ttl of at least 1, in seconds, such as --resolver-ttl=60',
+    ],
+    [
+      "a time to live of 0",
+      ["--resolver-prefix=proxies", "--resolver-ttl=0"],
+      '--resolver-prefix "proxies" needs --resolver-ttl of at least 1, in seconds, such as --resolver-ttl=60',
+    ],
+    [
+      "a time to live without a prefix",
+      ["--resolver-ttl=60"],
+      "--resolver-ttl=60 needs --resolver-prefix: name what the proxies share",
+    ],
+    [
+      "both without an address",
+      ["--resolver-prefix=proxies", "--resolver-ttl=60", "--advertise-client-url="],
+      '--resolver-prefix "proxies" and --resolver-ttl=60 need --advertise-client-url: name the address that clients reach this proxy at',
+    ],
+  ])("for %s", async (_, flags, line) => {
+    expect(await lineOf(...flags)).toBe(`etcdproxy: ${line}\n`);
+  });
+});
