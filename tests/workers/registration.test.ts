@@ -73,8 +73,11 @@ test("one key under one lease is the whole process's, and gone with it; every wo
 
   await single.stop();
   await waitFor("no worker to list the other", async () => Bun.deepEquals(await listsOf(address), [address]));
-  using client = new GrpcClient(address);
-  await client.unary(Cluster.method.memberList, {});
+  // Every worker has clients that it will tell to go.
+  using clients = new DisposableStack();
+  for (let count = 0; count < CONNECTIONS; count++) {
+    await clients.use(new GrpcClient(address)).unary(Cluster.method.memberList, {});
+  }
   expect(await proxy.stop()).toBe(0);
   expect([await registry.keys(), await registry.leases()]).toEqual([{}, []]);
   const messages = proxy.log.map(({ msg }) => msg);

@@ -180,11 +180,14 @@ export class Registration {
 
   /** Does what is due. Resolves to how long there is nothing to do, in milliseconds. */
   async #work(): Promise<number> {
+    const wasRegistered = this.registered;
     try {
       if (!this.#leaseStands) await this.#grant();
-      if (this.#keyState === "absent") await this.#putAnyhow();
+      // First of all: a key that is bound to a lease at its end would be gone in a moment.
       if (this.#options.clock.nowMs() >= this.#heartbeatDueMs) await this.#heartbeat();
-      if (!this.#leaseStands) return this.#refusals.next();
+      if (!this.#leaseStands && wasRegistered) return this.#refusals.next();
+      if (!this.#leaseStands) await this.#grant();
+      if (this.#keyState === "absent") await this.#putAnyhow();
       this.#failures.reset();
       return Math.max(0, this.#heartbeatDueMs - this.#options.clock.nowMs());
     } catch (error) {
@@ -250,7 +253,7 @@ export class Registration {
     if (ttlSeconds > 0) {
       this.#lasts(ttlSeconds);
       // It has stood for a while.
-      this.#refusals.reset();
+      if (this.registered) this.#refusals.reset();
     } else {
       this.#leaseLost();
     }

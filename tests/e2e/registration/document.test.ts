@@ -1,7 +1,7 @@
 /** The two transcripts of etcd's documentation about member lists of proxies, with a real etcdctl. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { type EtcdCluster, startEtcdCluster } from "../../harness/etcd-cluster.ts";
-import { GrpcClient } from "../../harness/grpc-client.ts";
+import { GrpcClient, statusOf } from "../../harness/grpc-client.ts";
 import { Cluster } from "../../../src/gen/etcdserverpb/cluster_pb.ts";
 import {
   freeAddresses,
@@ -59,4 +59,24 @@ test("with an empty address MemberList is the cluster's own", async () => {
   const { members } = await through.unary(Cluster.method.memberList, {});
   expect(members).toEqual((await direct.unary(Cluster.method.memberList, {})).members);
   expect(members[0]!.peerURLs).toHaveLength(1);
+});
+
+test("whatever else is asked of the cluster goes to it from a registered proxy as well", async () => {
+  const [address] = freeAddresses(1) as [string];
+  await using proxy = await startRegistering(cluster.endpoints, address);
+  using through = new GrpcClient(proxy.address);
+  using direct = new GrpcClient(cluster.endpoints[0]!);
+  const { memberAdd, memberPromote, memberRemove, memberUpdate } = Cluster.method;
+  const refusals = async (client: GrpcClient): Promise<string[]> => {
+    const calls = [
+      client.unary(memberAdd, { peerURLs: ["no url"] }),
+      client.unary(memberPromote, { ID: 404n }),
+      client.unary(memberUpdate, { ID: 404n, peerURLs: ["http://127.0.0.1:1"] }),
+      client.unary(memberRemove, { ID: 404n }),
+    ];
+    return await Promise.all(calls.map(async (call) => (await statusOf(call)).message));
+  };
+  const refused = await refusals(through);
+  expect(refused).toEqual(await refusals(direct));
+  for (const message of refused) expect(message).toContain("etcdserver: ");
 });
