@@ -66,16 +66,12 @@ test("whatever else is asked of the cluster goes to it from a registered proxy a
   await using proxy = await startRegistering(cluster.endpoints, address);
   using through = new GrpcClient(proxy.address);
   using direct = new GrpcClient(cluster.endpoints[0]!);
-  const { memberAdd, memberPromote, memberRemove, memberUpdate } = Cluster.method;
-  const refusals = async (client: GrpcClient): Promise<string[]> => {
-    const calls = [
-      client.unary(memberAdd, { peerURLs: ["no url"] }),
-      client.unary(memberPromote, { ID: 404n }),
-      client.unary(memberUpdate, { ID: 404n, peerURLs: ["http://127.0.0.1:1"] }),
-      client.unary(memberRemove, { ID: 404n }),
-    ];
-    return await Promise.all(calls.map(async (call) => (await statusOf(call)).message));
-  };
+  const { memberAdd, memberPromote } = Cluster.method;
+  // What etcd refuses before it asks the other members.
+  const refusals = async (client: GrpcClient): Promise<string[]> => [
+    (await statusOf(client.unary(memberAdd, { peerURLs: ["no url"] }))).message,
+    (await statusOf(client.unary(memberPromote, { ID: 404n }))).message,
+  ];
   const refused = await refusals(through);
   expect(refused).toEqual(await refusals(direct));
   for (const message of refused) expect(message).toContain("etcdserver: ");
