@@ -113,6 +113,7 @@ test("workers that die take the registration with them for no moment, and leave 
   const count = (message: string): number =>
     stderr.lines.filter((line) => line.includes(`"msg":"${message}"`)).length;
   try {
+    await waitFor("all workers to serve", () => count("started gRPC proxy") === 1);
     await registry.waitWhole(address);
     const leases = await registry.leases();
     // Chance says which worker dies: it ends when the one that registers has.
@@ -120,10 +121,15 @@ test("workers that die take the registration with them for no moment, and leave 
     for (let deaths = 1; registered < 3; deaths++) {
       writeFileSync(death, "");
       await waitFor("a death", () => !existsSync(death));
+      const missing: unknown[] = [];
       await waitFor("its successor", async () => {
-        expect(await registry.keys()).toEqual(keysOf(address));
+        const keys = await registry.keys();
+        if (!Bun.deepEquals(keys, keysOf(address))) missing.push(keys);
         return count("a worker has started again") === deaths;
+      }).catch((error: unknown) => {
+        throw new Error(`${String(error)}; the log ends:\n${stderr.lines.slice(-8).join("\n")}`);
       });
+      expect(missing).toEqual([]);
       const died = stderr.lines.findLast((line) => line.includes("a worker has died"))!;
       if ((JSON.parse(died) as { worker: number }).worker === 0) registered++;
       await waitFor("the registration to be taken over", () => count("registered") === registered);
