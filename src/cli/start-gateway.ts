@@ -111,7 +111,7 @@ export async function startGatewayProduct(
         source: discovery,
         list: new EndpointList(endpoints, {
           log: log.child("discovery"),
-          onChange: (others) => gateway.replaceEndpoints(others),
+          onChange: (others, source) => gateway.replaceEndpoints(others, source),
         }),
         clock: REAL_TIMERS,
         log: log.child("discovery"),

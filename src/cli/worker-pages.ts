@@ -1,5 +1,6 @@
 /** The pages of a process of several workers, as the main thread serves them: each is made by workers. */
-import { endpointsOfAll, type EndpointOnPage } from "../endpoints/endpoint-json.ts";
+import { eventsOfAll } from "../endpoints/endpoint-events.ts";
+import { endpointsOfAll, type EndpointsOnPage } from "../endpoints/endpoint-json.ts";
 import { madeOnce, type MakePage, type Page, type Pages, textPage } from "../observe/page.ts";
 import type { WorkerPool } from "../workers/worker-pool.ts";
 import type { ProductFlags, WorkerQuestion } from "./worker-messages.ts";
@@ -44,12 +45,17 @@ async function healthOfAll(pool: AskedPool): Promise<Page> {
 /** What all that answer know: each has connections and checks of its own. */
 async function endpointsPageOfAll(pool: AskedPool): Promise<Page> {
   const told = await pool.askAll<Page | null>(pageAt("/proxy/endpoints"), PAGE_PATIENCE_MS);
-  const pages = told.filter((page) => page !== null);
-  if (pages.length === 0) return textPage(503, "no worker answers\n");
-  const known = pages.map(({ body }) => {
-    return (JSON.parse(new TextDecoder().decode(body)) as { endpoints: EndpointOnPage[] }).endpoints;
-  });
-  return textPage(200, `${JSON.stringify({ endpoints: endpointsOfAll(known) })}\n`, "application/json");
+  const known = told.map(
+    (page) => page && (JSON.parse(new TextDecoder().decode(page.body)) as EndpointsOnPage),
+  );
+  const answered = known.filter((page) => page !== null);
+  if (answered.length === 0) return textPage(503, "no worker answers\n");
+  const body: EndpointsOnPage = {
+    endpoints: endpointsOfAll(answered.map(({ endpoints }) => endpoints)),
+    events: eventsOfAll(known.map((page) => page && page.events)),
+    draining: answered.some(({ draining }) => draining),
+  };
+  return textPage(200, `${JSON.stringify(body)}\n`, "application/json");
 }
 
 /** What is the same at each, of the first that answers. */

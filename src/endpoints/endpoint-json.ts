@@ -1,6 +1,7 @@
 /**
  * What is known of endpoints as JSON: the page `/proxy/endpoints` of both products.
  */
+import type { EndpointEvent } from "./endpoint-events.ts";
 import type { EndpointReport, EndpointState } from "./endpoint-report.ts";
 
 /** One endpoint on the page; further fields may be added. */
@@ -34,6 +35,18 @@ export interface EndpointOnPage extends EndpointJson {
   /** The grpc-proxy's: calls go to it. */
   readonly inUse?: boolean;
 }
+
+/** The page. */
+export interface EndpointsOnPage {
+  readonly endpoints: readonly EndpointOnPage[];
+  /** What has happened to them lately, newest first. */
+  readonly events: readonly EndpointEvent[];
+  /** The product finishes what is under way, and then stops. */
+  readonly draining: boolean;
+}
+
+/** What is on the page beside the endpoints. */
+export type BesideEndpoints = Omit<EndpointsOnPage, "endpoints">;
 
 /**
  * What several workers know, as one: of each endpoint the worst that any of them tells, since a client comes to any of

@@ -14,8 +14,8 @@ export interface EndpointLog {
 
 export interface EndpointListOptions {
   readonly log: EndpointLog;
-  /** Takes over the whole new list. */
-  readonly onChange: (endpoints: readonly Endpoint[]) => void;
+  /** Takes over the whole new list. `source`: what it is from, in a word or two. */
+  readonly onChange: (endpoints: readonly Endpoint[], source: string) => void;
 }
 
 export class EndpointList {
@@ -46,7 +46,7 @@ export class EndpointList {
     if (added.length + removed.length + changed.length === 0) return false;
     this.#endpoints = endpoints;
     this.#options.log.info("the endpoints have changed", { source, added, removed, changed });
-    this.#options.onChange(endpoints);
+    this.#options.onChange(endpoints, source);
     return true;
   }
 }

@@ -2,7 +2,13 @@
  * The gateway's pages by path: `/health`, its metrics, and what is known of each endpoint.
  * Stands between the gateway's report and the listener of `--metrics-addr`; nothing is made before it is asked for.
  */
-import { answers, endpointJson } from "../endpoints/endpoint-json.ts";
+import type { EndpointEvents } from "../endpoints/endpoint-events.ts";
+import {
+  answers,
+  endpointJson,
+  type BesideEndpoints,
+  type EndpointsOnPage,
+} from "../endpoints/endpoint-json.ts";
 import type { Metrics, MetricValues } from "../observe/metrics.ts";
 import {
   DRAINING,
@@ -19,19 +25,23 @@ export interface GatewayPagesOptions {
   readonly report: () => GatewayReport;
   /** Whether the gateway is about to stop: it is not ready then, however well its endpoints are. */
   readonly draining: () => boolean;
+  readonly events: Pick<EndpointEvents, "newest">;
   /** Of the same report; its own when absent. */
   readonly metrics?: OwnMetrics;
 }
 
 export function gatewayPages(options: GatewayPagesOptions): Pages {
-  const { report, draining, metrics: own = new OwnMetrics(report) } = options;
+  const { report, draining, events, metrics: own = new OwnMetrics(report) } = options;
   const metrics = madeOnce(() => own.page());
   const pages = new Map<string, MakePage>([
     ["/health", async () => health(report(), draining())],
     ["/metrics", metrics],
     // Under the paths of the grpc-proxy too, so that both are asked in the same way.
     ["/proxy/metrics", metrics],
-    ["/proxy/endpoints", async () => endpointsPage(report())],
+    [
+      "/proxy/endpoints",
+      async () => endpointsPage(report(), { events: events.newest, draining: draining() }),
+    ],
   ]);
   return (path) => pages.get(path);
 }
@@ -46,13 +56,14 @@ function health({ endpoints }: GatewayReport, draining: boolean): Page {
   return healthAnswer(`no endpoint can be used: ${reasons.join(", ")}`);
 }
 
-function endpointsPage({ endpoints, traffic }: GatewayReport): Page {
+function endpointsPage({ endpoints, traffic }: GatewayReport, beside: BesideEndpoints): Page {
   const connections = new Map(traffic.map(({ endpoint, connectionsOpen }) => [endpoint, connectionsOpen]));
-  const body = {
+  const body: EndpointsOnPage = {
     endpoints: endpoints.map((known) => ({
       ...endpointJson(known),
       connections: connections.get(known.endpoint.name) ?? 0,
     })),
+    ...beside,
   };
   return textPage(200, `${JSON.stringify(body)}\n`, "application/json");
 }

@@ -5,6 +5,7 @@
  * listen address is refused at the start, and later, should DNS change, at the dial.
  */
 import type { Endpoint } from "../endpoints/endpoint.ts";
+import { EndpointEvents } from "../endpoints/endpoint-events.ts";
 import type { Balancer } from "../endpoints/balancer.ts";
 import { EndpointChoice } from "../endpoints/endpoint-choice.ts";
 import type { HealthCheckTimes } from "../endpoints/health-checks.ts";
@@ -94,8 +95,10 @@ export interface Gateway {
   /**
    * Takes another list of members, at least one; what is known of those on both lists stays, and so do the connections of
    * clients. An address that leads back to the gateway is left out; a list of nothing else changes nothing.
+   *
+   * @param source what it is from, for the events
    */
-  replaceEndpoints(endpoints: readonly Endpoint[]): void;
+  replaceEndpoints(endpoints: readonly Endpoint[], source?: string): void;
   /** It has been asked to close: it is no longer ready for clients. */
   readonly draining: boolean;
   /** Stops listening, lets connections run on for the drain timeout, and closes those that are left. */
@@ -167,8 +170,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     balancer: options.balancer,
   });
   const loopGuard = new LoopGuard({ listening: address, isOwn, retryDelayMs, now });
+  const events = new EndpointEvents();
   const upstream = new Upstream({
     choice,
+    events,
     dialer: new Dialer<PipeEnd>({
       timeoutMs: options.dialTimeoutMs ?? DIAL_TIMEOUT_MS,
       retryDelayMs,
@@ -208,7 +213,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     };
   };
   const metrics = new OwnMetrics(report);
-  const pages = gatewayPages({ report, draining: () => draining, metrics });
+  const pages = gatewayPages({ report, draining: () => draining, events, metrics });
   let pagesServer: PagesServer | null;
   try {
     pagesServer = openPages(metricsAddress, pages);
@@ -244,9 +249,14 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     metricValues: () => metrics.values(),
     stats,
     connections,
-    replaceEndpoints(others) {
+    replaceEndpoints(others, source = "") {
       const usable = others.filter(({ hostname, port }) => port !== address.port || !isOwn(hostname));
       if (usable.length === 0) return;
+      events.replaced(
+        choice.describe(now()).map(({ endpoint }) => endpoint),
+        usable,
+        source,
+      );
       choice.replace(usable);
       checks?.replace(usable);
       connections.forgetAllBut(usable.map(({ name }) => name));

@@ -5,6 +5,7 @@
  * for want of files or ports on this machine is not held against the endpoint.
  */
 import type { Endpoint } from "../endpoints/endpoint.ts";
+import type { EndpointEvents } from "../endpoints/endpoint-events.ts";
 import type { Verdict } from "../endpoints/endpoint-report.ts";
 import type { EndpointChoice } from "../endpoints/endpoint-choice.ts";
 import type { DialError } from "../net/dial-error.ts";
@@ -24,6 +25,7 @@ export interface UpstreamOptions {
   /** A monotonic clock in milliseconds. */
   readonly now: () => number;
   readonly loopGuard: LoopGuard;
+  readonly events?: EndpointEvents | undefined;
   /** No endpoint could be reached for a client, or none passes its checks; told again and again. */
   readonly onAllFailed?: (() => void) | undefined;
 }
@@ -37,6 +39,7 @@ export class Upstream {
   readonly #now: () => number;
   readonly #turnedAwayLine: ThrottledLine;
   readonly #onAllFailed: (() => void) | undefined;
+  readonly #events: EndpointEvents | undefined;
 
   constructor(options: UpstreamOptions) {
     this.dialer = options.dialer;
@@ -47,6 +50,7 @@ export class Upstream {
     this.#now = options.now;
     this.#turnedAwayLine = new ThrottledLine(options.log, options.now);
     this.#onAllFailed = options.onAllFailed;
+    this.#events = options.events;
   }
 
   /** The endpoint to dial first for the next client. */
@@ -60,7 +64,9 @@ export class Upstream {
   }
 
   succeeded(endpoint: Endpoint): void {
-    if (this.#choice.succeeded(endpoint)) this.#tell("info", "endpoint works again", endpoint);
+    if (!this.#choice.succeeded(endpoint)) return;
+    this.#tell("info", "endpoint works again", endpoint);
+    this.#events?.connected(endpoint);
   }
 
   failed(endpoint: Endpoint, error: DialError): void {
@@ -69,6 +75,7 @@ export class Upstream {
     if (error.reason === "exhausted") return;
     if (this.#choice.failed(endpoint, error.detail, this.#now())) {
       this.#tell("warn", "endpoint failed, set aside", endpoint, { reason: error.detail });
+      this.#events?.failed(endpoint, error.detail);
     }
   }
 
@@ -77,6 +84,7 @@ export class Upstream {
     const news = this.#choice.judge(endpoint, verdict);
     if (verdict.kind === "silent" && this.#choice.allFailed(this.#now())) this.#onAllFailed?.();
     if (!news) return;
+    this.#events?.judged(endpoint, verdict);
     if (verdict.kind !== "silent") this.dialer.endpointAnswers(endpoint.name);
     if (verdict.kind === "fit") this.#tell("info", "endpoint passes its checks again", endpoint);
     else this.#tell("warn", "endpoint fails its checks", endpoint, { reason: verdict.reason });

@@ -31,6 +31,11 @@ export class Drain {
     this.#log = log;
   }
 
+  /** The proxy is about to stop. */
+  get begun(): boolean {
+    return this.#begun;
+  }
+
   /** `pages` with a `/health` that tells of the drain as long as it lasts. */
   pages(pages: Pages): Pages {
     return (path) =>

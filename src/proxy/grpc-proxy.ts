@@ -6,6 +6,7 @@ import { createClient, type Transport } from "@connectrpc/connect";
 import { DeadlineTimer } from "../base/deadline-wheel.ts";
 import type { Balancer } from "../endpoints/balancer.ts";
 import type { Endpoint } from "../endpoints/endpoint.ts";
+import { EndpointEvents } from "../endpoints/endpoint-events.ts";
 import type { EndpointSource } from "../endpoints/endpoint-refresh.ts";
 import { HealthChecks, type HealthCheckTimes } from "../endpoints/health-checks.ts";
 import { decodedAnswerBytes } from "../etcd/message-weight.ts";
@@ -134,6 +135,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
   const { namespace: prefix = "", namespaceStrict: strict = false } = options;
   const namespace = prefix === "" ? null : new Namespace(new TextEncoder().encode(prefix));
   const keepalives = keepaliveTimer();
+  const endpointEvents = new EndpointEvents();
   const channel = new Channel({
     endpoints: options.endpoints,
     dialTimeoutMs: options.dialTimeoutMs,
@@ -150,7 +152,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
       : undefined,
     budget,
     events: {
-      ...channelEvents(log, limitedLog, limitLog, () => {
+      ...channelEvents(log, limitedLog, limitLog, endpointEvents, () => {
         sharedWork.onConnected();
         membership?.onConnected();
       }),
@@ -205,7 +207,18 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
   );
   const drain = new Drain(options.drainTimeoutMs, log);
   const pages = drain.pages(
-    createPages(channel, limits, () => ownMetrics.page(), memberTls, own, options.resolver),
+    createPages(
+      channel,
+      limits,
+      () => ownMetrics.page(),
+      memberTls,
+      own,
+      options.resolver,
+      () => ({
+        events: endpointEvents.newest,
+        draining: drain.begun,
+      }),
+    ),
   );
   const downstreams: Downstreams = {
     router,
@@ -226,7 +239,12 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     own,
     listening: listeners.addresses,
     resolver,
-    onChange(endpoints) {
+    onChange(endpoints, source) {
+      endpointEvents.replaced(
+        channel.reports.map(({ endpoint }) => endpoint),
+        endpoints,
+        source,
+      );
       channel.replaceEndpoints(endpoints);
       checks?.replace(endpoints);
     },
@@ -294,12 +312,14 @@ function channelEvents(
   log: Logger,
   limitedLog: RateLimitedLog,
   limitLog: LimitLog,
+  endpointEvents: EndpointEvents,
   onConnected: () => void,
 ): ChannelEvents {
   const memberLog = new MemberLog(log, limitedLog);
   return {
     onConnected(endpoint) {
       memberLog.onConnected(endpoint);
+      endpointEvents.connected(endpoint);
       onConnected();
     },
     onUnexpectedError(error, peer) {
@@ -309,10 +329,13 @@ function channelEvents(
       });
     },
     onEndpointFailed(endpoint, reason, news) {
-      if (news) memberLog.onFailed(endpoint, reason);
+      if (!news) return;
+      memberLog.onFailed(endpoint, reason);
+      endpointEvents.failed(endpoint, reason);
     },
     onJudged(endpoint, verdict) {
       memberLog.onJudged(endpoint, verdict);
+      endpointEvents.judged(endpoint, verdict);
     },
     onLimit(endpoint, limit, reason) {
       limitLog.reached("member", limit, endpoint.name, { reason });

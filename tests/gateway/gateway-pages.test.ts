@@ -130,6 +130,7 @@ test("/health turns clients away while the last ones finish before a stop; then 
   const closing = gateway.close();
   const response = await page(gateway, "/health");
   expect([response.status, await response.json()]).toEqual([503, { health: "false", reason: "draining" }]);
+  expect(await (await page(gateway, "/proxy/endpoints")).json()).toMatchObject({ draining: true });
   client.reset();
   await closing;
   expect(await page(gateway, "/health").catch(() => "refused")).toBe("refused");
@@ -167,7 +168,29 @@ test("/proxy/endpoints tells what is known of each endpoint", async () => {
         connections: 1,
       },
     ],
+    events: [
+      {
+        time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+        endpoint: `127.0.0.1:${refused}`,
+        kind: "failed",
+        reason: "connection refused",
+      },
+    ],
+    draining: false,
   });
+});
+
+test("/proxy/endpoints tells which endpoints have come and gone, and from where", async () => {
+  const gateway = await testGateway([1, 2], { metricsAddress: ANY_PORT });
+  gateway.replaceEndpoints(
+    [createEndpoint("unstated", "127.0.0.1", 2), createEndpoint("unstated", "127.0.0.1", 3)],
+    "SRV records",
+  );
+  const { events } = (await (await page(gateway, "/proxy/endpoints")).json()) as { events: unknown[] };
+  expect(events).toMatchObject([
+    { endpoint: "127.0.0.1:3", kind: "added", reason: "SRV records" },
+    { endpoint: "127.0.0.1:1", kind: "removed", reason: "SRV records" },
+  ]);
 });
 
 describe("the listener for pages", () => {

@@ -267,6 +267,8 @@ describe("/proxy/endpoints", () => {
           inUse: false,
         },
       ],
+      events: [],
+      draining: false,
     });
   });
 });

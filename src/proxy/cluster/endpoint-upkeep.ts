@@ -36,7 +36,7 @@ export interface EndpointUpkeepOptions {
   readonly listening: readonly Address[];
   readonly resolver: DnsResolver;
   /** Takes over another list. */
-  readonly onChange: (endpoints: readonly Endpoint[]) => void;
+  readonly onChange: (endpoints: readonly Endpoint[], source: string) => void;
   readonly clock: Timers;
   readonly log: EndpointLog;
 }

@@ -1,5 +1,6 @@
 /** The proxy's pages by path. */
 import { type Client, createClient } from "@connectrpc/connect";
+import type { BesideEndpoints } from "../../endpoints/endpoint-json.ts";
 import { KV } from "../../gen/etcdserverpb/kv_pb.ts";
 import type { Channel } from "../../grpc/channel.ts";
 import { connectTransport } from "../../grpc/connect-transport.ts";
@@ -19,6 +20,7 @@ import { madeOnce, type MakePage, type Pages } from "../../observe/page.ts";
  * @param memberTls for members that are https
  * @param own the proxy's own user, null when it has none
  * @param resolver looks members' names up in place of the system
+ * @param besideEndpoints what else there is to tell on `/proxy/endpoints`
  */
 export function createPages(
   channel: Channel,
@@ -27,6 +29,7 @@ export function createPages(
   memberTls?: MemberTls,
   own: OwnIdentity | null = null,
   resolver?: DnsResolver,
+  besideEndpoints: () => BesideEndpoints = () => ({ events: [], draining: false }),
 ): Pages {
   const client: Client<typeof KV> = createClient(
     KV,
@@ -38,7 +41,7 @@ export function createPages(
     ["/health", madeOnce(() => healthPage(client, own))],
     ["/metrics", madeOnce(() => memberMetricsPage(channel.endpoints, memberTls, resolver))],
     ["/proxy/metrics", madeOnce(ownMetrics)],
-    ["/proxy/endpoints", async () => endpointsPage(channel)],
+    ["/proxy/endpoints", async () => endpointsPage(channel, besideEndpoints())],
   ]);
   return (path) => pages.get(path);
 }
