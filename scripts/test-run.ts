@@ -31,11 +31,12 @@ const checks: readonly (readonly [name: string, command: readonly string[]])[] =
   ["format", ["bun", "fmt", "--check"]],
   ["lint", ["oxlint", "--type-aware"]],
   ["types", ["tsc", "--noEmit"]],
+  ["types, status page", ["tsc", "--noEmit", "--project", "src/observe/status-page/browser"]],
   ["build", ["scripts/build"]],
 ];
 
 /** Groups that need processes and time come last, in this order; the others before them, by name. */
-const lateGroups = ["harness", "smoke", "e2e", "fuzz", "workers", "faults"];
+const lateGroups = ["harness", "smoke", "e2e", "status-page", "fuzz", "workers", "faults"];
 /** Groups so large that each folder in them is a step of its own. */
 const dividedGroups = new Set(["e2e", "faults"]);
 /** What is run again with each other etcd. */

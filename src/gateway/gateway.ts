@@ -22,6 +22,7 @@ import { RateLimitedLog } from "../observe/rate-limited-log.ts";
 import type { MetricValues } from "../observe/metrics.ts";
 import type { Pages } from "../observe/page.ts";
 import { PAGES_CONNECTIONS_MAX, PagesServer } from "../observe/pages-server.ts";
+import { withStatusPage } from "../observe/status-page/status-page.ts";
 import { GatewayConnection, type SharedByConnections } from "./connection.ts";
 import { GatewayConnections } from "./connections.ts";
 import { gatewayPages, OwnMetrics } from "./gateway-pages.ts";
@@ -345,7 +346,9 @@ async function checkMetricsAddress(
 
 /** @throws ListenError */
 function openPages(address: Address | null, pages: Pages): PagesServer | null {
-  return address === null ? null : new PagesServer({ address, flag: "--metrics-addr", pages });
+  return address === null
+    ? null
+    : new PagesServer({ address, flag: "--metrics-addr", pages: withStatusPage(pages) });
 }
 
 /** The endpoints that could lead back to the gateway, by their port; a name on another port need not be looked up. */

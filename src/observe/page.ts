@@ -8,6 +8,8 @@ export interface Page {
   readonly status: number;
   readonly contentType: string;
   readonly body: Uint8Array;
+  /** Further header fields, by names in lower case. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** Makes a page now. */

@@ -128,6 +128,7 @@ async function answer(pages: Pages, request: IncomingMessage, response: ServerRe
   if (!firstOf(request.socket)) return;
   const page = await servePage(pages, request.method ?? "GET", request.url ?? "/");
   response.writeHead(page.status, {
+    ...page.headers,
     "content-type": page.contentType,
     "content-length": page.body.length,
     connection: "close",

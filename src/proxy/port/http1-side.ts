@@ -128,7 +128,11 @@ function refuseGrpc(response: ServerResponse): void {
 
 async function answerPage(pages: Pages, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const page = await servePage(pages, request.method ?? "GET", request.url ?? "/");
-  response.writeHead(page.status, { "content-type": page.contentType, "content-length": page.body.length });
+  response.writeHead(page.status, {
+    ...page.headers,
+    "content-type": page.contentType,
+    "content-length": page.body.length,
+  });
   if (request.method === "HEAD") response.end();
   else response.end(page.body);
 }

@@ -105,6 +105,7 @@ export class Http2Downstream implements ServerConnectionHandler, Http2CallOwner 
       headerField(":status", String(page.status)),
       headerField("content-type", page.contentType),
       headerField("content-length", String(page.body.length)),
+      ...Object.entries(page.headers ?? {}).map(([name, value]) => headerField(name, value)),
     ]);
     if (head.method !== "HEAD") call.sendMessageBytes(page.body, 0, page.body.length);
     call.finish();

@@ -6,6 +6,7 @@ import { refuseCollision, refuseOwnAddress } from "../../endpoints/listener-conf
 import { type Address, parseAddress } from "../../net/address.ts";
 import { connectionsWithinFileLimit } from "../../net/file-limit.ts";
 import type { DnsResolver } from "../../net/resolver.ts";
+import { withStatusPage } from "../../observe/status-page/status-page.ts";
 import type { ServedTls } from "../../tls/served-tls.ts";
 import { NO_CALLS } from "./call-routes.ts";
 import type { Downstreams } from "./http2-downstream.ts";
@@ -85,7 +86,7 @@ export class Listeners {
   }
 }
 
-/** A port with the pages of `shared` and without its calls. @throws ListenError */
+/** A port with the pages of `shared` and the one for people, and without its calls. @throws ListenError */
 export function openPages({ address, tls }: PagesListener, shared: Downstreams): Port {
   const settings = { ...shared.http2.settings, concurrentStreamsMax: PAGES_STREAMS_MAX };
   return new Port({
@@ -93,6 +94,11 @@ export function openPages({ address, tls }: PagesListener, shared: Downstreams):
     flag: "--metrics-addr",
     connectionsMax: PAGES_CONNECTIONS_MAX,
     tls,
-    shared: { ...shared, router: NO_CALLS, http2: { ...shared.http2, settings } },
+    shared: {
+      ...shared,
+      router: NO_CALLS,
+      pages: withStatusPage(shared.pages),
+      http2: { ...shared.http2, settings },
+    },
   });
 }
