@@ -20,6 +20,8 @@ import { Table } from "./table.ts";
 import { startTheme } from "./theme.ts";
 
 const GAP = new Map<string, null>();
+/** Workers of one process start one after the other; what starts later is another process. */
+const RESTART_MS = 1_000;
 
 class StatusPage implements AnswerHandler {
   readonly #history = new History();
@@ -52,7 +54,8 @@ class StatusPage implements AnswerHandler {
     if (this.#product === null) this.#build(product);
     const nowMs = Date.now();
     const startedMs = (answer.metrics.sum(STARTED_AT) ?? 0) * 1000;
-    if (this.#startedMs !== null && startedMs !== this.#startedMs) this.#tables?.restarted(startedMs);
+    if (this.#startedMs !== null && startedMs > this.#startedMs + RESTART_MS)
+      this.#tables?.restarted(startedMs);
     this.#startedMs = startedMs;
     this.#answeredMs = nowMs;
     this.#silentSinceMs = null;
