@@ -31,7 +31,7 @@ export class Drain {
     this.#log = log;
   }
 
-  /** The proxy is about to stop. */
+  /** The proxy has been asked to stop. */
   get begun(): boolean {
     return this.#begun;
   }

@@ -104,8 +104,8 @@ export class Plot {
     const items = this.#plan.lines.map(({ name }, index) => {
       const swatch = drawing(
         "svg",
-        { viewBox: "0 0 18 8", "aria-hidden": "true" },
-        drawing("path", { class: `series series-${index}`, d: "M1 4H17" }),
+        { viewBox: "0 0 14 8", "aria-hidden": "true" },
+        drawing("path", { class: `series series-${index}`, d: "M1 4H13" }),
       );
       return element("li", {}, swatch, `${name} `, this.#values[index]!);
     });

@@ -1,15 +1,11 @@
 /** What the page shows of the process, whichever product it runs. */
 import { type Line, type PlotPlan, rateLine } from "./figures.ts";
-import { bucketsOf, quantileOf } from "./quantile.ts";
 
-const DELAY = "etcdproxy_event_loop_delay_seconds";
-
-/** The worst that is told; of a histogram its 99th percentile. */
+/** The longest that the event loop was held up lately, of all workers. */
 export const EVENT_LOOP_LINE: Line = {
   key: "event-loop",
-  name: "delay",
-  read: ({ now, soon }) =>
-    now.max(DELAY) ?? quantileOf(0.99, bucketsOf(soon?.samples(`${DELAY}_bucket`) ?? [])),
+  name: "longest, last half minute",
+  read: ({ now }) => now.max("etcdproxy_event_loop_delay_seconds"),
 };
 
 export const PROCESS_PLOTS: readonly PlotPlan[] = [
