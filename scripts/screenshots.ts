@@ -30,19 +30,49 @@ running.use(new BusyClients(gateway.address, { clients: 9, watches: 2 }));
 const browser = await startBrowser();
 running.defer(() => browser.close());
 
-const pictures: readonly (readonly [name: string, proxy: ShownProxy, options: BrowserContextOptions])[] = [
-  ["status-page-light", grpcProxy, { colorScheme: "light", viewport: DESKTOP }],
-  ["status-page-dark", grpcProxy, { colorScheme: "dark", viewport: DESKTOP }],
-  ["status-page-phone", grpcProxy, { colorScheme: "light", viewport: PHONE }],
-  ["status-page-gateway", gateway, { colorScheme: "light", viewport: DESKTOP }],
+interface Picture {
+  readonly name: string;
+  readonly proxy: ShownProxy;
+  readonly options: BrowserContextOptions;
+  /** All of the page, not only what the window shows. */
+  readonly whole: boolean;
+}
+
+const pictures: readonly Picture[] = [
+  {
+    name: "status-page-light",
+    proxy: grpcProxy,
+    options: { colorScheme: "light", viewport: DESKTOP },
+    whole: true,
+  },
+  {
+    name: "status-page-dark",
+    proxy: grpcProxy,
+    options: { colorScheme: "dark", viewport: DESKTOP },
+    whole: false,
+  },
+  {
+    name: "status-page-phone",
+    proxy: grpcProxy,
+    options: { colorScheme: "light", viewport: PHONE },
+    whole: false,
+  },
+  {
+    name: "status-page-gateway",
+    proxy: gateway,
+    options: { colorScheme: "light", viewport: DESKTOP },
+    whole: true,
+  },
 ];
-const visits: (readonly [string, PageVisit])[] = [];
-for (const [name, proxy, options] of pictures) visits.push([name, await proxy.visit(browser, options)]);
+const visits: (Picture & { readonly visit: PageVisit })[] = [];
+for (const picture of pictures) {
+  visits.push({ ...picture, visit: await picture.proxy.visit(browser, picture.options) });
+}
 const startedMs = performance.now();
 
 // A member stops when the plots are half full, and comes back.
 const member = cluster.members.find(({ endpoint }) => endpoint !== grpcProxy.process.endpointInUse)!;
-const [, first] = visits[0]!;
+const { visit: first } = visits[0]!;
 const state = async (): Promise<string | undefined> =>
   (await first.rows("endpoints")).find(([endpoint]) => endpoint === member.endpoint)?.[1];
 await Bun.sleep(WATCHED_MS / 2);
@@ -53,11 +83,11 @@ await waitFor("the page to show that it is back", async () => (await state()) ==
 await Bun.sleep(Math.max(0, WATCHED_MS - (performance.now() - startedMs)));
 
 mkdirSync(folder, { recursive: true });
-for (const [name, visit] of visits) {
+for (const { name, visit, whole } of visits) {
   if (visit.complaints.length > 0) throw new Error(`${name}: ${visit.complaints.join("\n")}`);
   const path = join(folder, `${name}.png`);
   // Of few colours, as the page is: a third of the bytes.
-  const full = await visit.page.screenshot({ fullPage: !name.endsWith("dark") });
+  const full = await visit.page.screenshot({ fullPage: whole });
   const picture = await new Bun.Image(full).png({ palette: true, colors: 256, compressionLevel: 9 }).bytes();
   if (picture.length > PICTURE_BYTES_MAX) throw new Error(`${name}: ${picture.length} bytes are too many`);
   await Bun.write(path, picture);

@@ -47,6 +47,7 @@ describe("the page of metrics", () => {
   test("takes a label named as what objects have by nature for a label", () => {
     const read = readExposition('up{__proto__="x",constructor="y"} 1\n');
     expect(read.sum("up", { constructor: "y" })).toBe(1);
+    expect(read.sum("up", { ["__proto__"]: "x" })).toBe(1);
     expect(read.sum("up", { toString: "y" })).toBeNull();
   });
 
