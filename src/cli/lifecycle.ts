@@ -39,7 +39,23 @@ export interface RunningProduct {
   readonly pages?: Pages;
   /** The values of its metrics, those of other workers not among them. */
   metricValues?(): Promise<MetricValues>;
+  /** False while a part of it does nothing any more and cannot be replaced; absent: it has no such part. */
+  isWell?(): boolean;
 }
+
+/** Who is told how far the process is, as it happens: a service manager. */
+export interface LifeWitness {
+  ready(product: RunningProduct): void;
+  /** This, and `reloaded` once for each, may come during a stop as well. */
+  reloading(): void;
+  reloaded(): void;
+  stopping(): void;
+  /** It could not start. */
+  failed(error: unknown): void;
+}
+
+/** What may serve clients while the rest of the product still starts. */
+export type EarlyProduct = Pick<RunningProduct, "close">;
 
 const signalNumbers = { SIGINT: 2, SIGTERM: 15 } as const;
 type StopSignal = keyof typeof signalNumbers;
@@ -49,24 +65,47 @@ const errorKeyLengthMax = 200;
 /**
  * Starts a product and serves until a signal asks to stop.
  *
+ * @param start tells what already serves clients before all does: it is closed if a signal comes meanwhile
  * @throws whatever `start` rejects with
  */
-export async function serveUntilSignal(start: () => Promise<RunningProduct>, log: Logger): Promise<void> {
+export async function serveUntilSignal(
+  start: (early: (product: EarlyProduct) => void) => Promise<RunningProduct>,
+  log: Logger,
+  witness: LifeWitness | null = null,
+): Promise<void> {
   const stopSignal = nextStopSignal(log);
+  let early: EarlyProduct | null = null;
   let product: RunningProduct | null = null;
-  process.on("SIGHUP", () => void reload(product, log));
+  process.on("SIGHUP", () => void reload(product, log, witness));
   logUnexpectedErrors(log);
-  // A signal while the product still starts (a slow discovery, say) ends the wait.
-  product = await Promise.race([start(), stopSignal.then(() => null)]);
+  try {
+    // A signal while the product still starts (a slow discovery, say) ends the wait.
+    const started = start((serving) => void (early = serving));
+    product = await Promise.race([started, stopSignal.then(() => null)]);
+  } catch (error) {
+    witness?.failed(error);
+    throw error;
+  }
+  if (product !== null) witness?.ready(product);
   const signal = await stopSignal;
   log.info("stopping", { signal });
-  await product?.close();
+  witness?.stopping();
+  await (product ?? early)?.close();
   log.info("stopped");
 }
 
-async function reload(product: RunningProduct | null, log: Logger): Promise<void> {
-  if (product === null) log.info("SIGHUP: nothing is read anew while the product starts");
-  else if ((await product.reload?.()) !== true) log.info("SIGHUP: there is no file to read anew");
+async function reload(
+  product: RunningProduct | null,
+  log: Logger,
+  witness: LifeWitness | null,
+): Promise<void> {
+  if (product === null) {
+    log.info("SIGHUP: nothing is read anew while the product starts");
+    return;
+  }
+  witness?.reloading();
+  if ((await product.reload?.()) !== true) log.info("SIGHUP: there is no file to read anew");
+  witness?.reloaded();
 }
 
 function nextStopSignal(log: Logger): Promise<StopSignal> {

@@ -12,7 +12,7 @@ import { parseCommandLine } from "./command-line.ts";
 import { CommandLineError, usageError } from "./command-line-error.ts";
 import { completionScript } from "./completion.ts";
 import { emptyDomainRemarks } from "./discovery.ts";
-import { type RunningProduct, serveUntilSignal } from "./lifecycle.ts";
+import { type EarlyProduct, type LifeWitness, type RunningProduct, serveUntilSignal } from "./lifecycle.ts";
 import { loggingOptions, type LogSettings, unusedCallLogFlags } from "./logging-flags.ts";
 import { manPage } from "./man-page.ts";
 import { settle } from "./settings.ts";
@@ -74,7 +74,8 @@ async function serve(what: ProductFlags, origins: ValueOrigins): Promise<void> {
   const unused = what.product === "grpc-proxy" ? unusedCallLogFlags(what.flags, log) : [];
   for (const remark of [...emptyDomainRemarks(what.flags, origins), ...unused]) log.warn(remark);
   try {
-    await serveUntilSignal(() => start(what, log, logged), log);
+    const manager = await serviceManager(what.flags.drainTimeoutMs, log);
+    await serveUntilSignal((early) => start(what, log, logged, early), log, manager);
   } catch (error) {
     if (error instanceof CommandLineError) throw origins.explain(error);
     log.debug("failed", { error, stack: error instanceof Error ? error.stack : undefined });
@@ -82,10 +83,22 @@ async function serve(what: ProductFlags, origins: ValueOrigins): Promise<void> {
   }
 }
 
-async function start(what: ProductFlags, log: Logger, logged: LogSettings): Promise<RunningProduct> {
+/** What to tell how far the process is; null where nobody asked for it. */
+async function serviceManager(drainTimeoutMs: number, log: Logger): Promise<LifeWitness | null> {
+  if ((process.env["NOTIFY_SOCKET"] ?? "") === "") return null;
+  const { ServiceManager } = await import("./service-manager.ts");
+  return ServiceManager.open(process.env, drainTimeoutMs, log.child("service-manager"));
+}
+
+async function start(
+  what: ProductFlags,
+  log: Logger,
+  logged: LogSettings,
+  early: (product: EarlyProduct) => void,
+): Promise<RunningProduct> {
   if (what.flags.workers > 1) {
     const { startWorkers } = await import("./start-workers.ts");
-    return await startWorkers(what, log, logged);
+    return await startWorkers(what, log, logged, early);
   }
   return what.product === "gateway"
     ? await startGatewayProduct(what.flags, log)

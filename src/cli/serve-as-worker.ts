@@ -44,6 +44,8 @@ class ServingWorker {
       case "unregister":
         await this.#product?.unregister?.();
         return null;
+      case "alive":
+        return null;
       case "close":
         await this.#product?.close();
         return null;

@@ -26,7 +26,7 @@ import { listenAddressFlag, metricsAddressFlag, type PagesUrl } from "./address-
 import { asUsageError, CommandLineError } from "./command-line-error.ts";
 import { nameServices } from "./discovery.ts";
 import type { GatewayFlags } from "./gateway-flags.ts";
-import type { ReadyLine, RunningProduct } from "./lifecycle.ts";
+import type { EarlyProduct, ReadyLine, RunningProduct } from "./lifecycle.ts";
 import type { LogSettings } from "./logging-flags.ts";
 import { plainMetricsAddress } from "./start-gateway.ts";
 import { metricsListener } from "./start-grpc-proxy.ts";
@@ -41,6 +41,7 @@ const METRICS: WorkerQuestion = { ask: "metrics" };
 const RELOAD: WorkerQuestion = { ask: "reload" };
 const UNREGISTER: WorkerQuestion = { ask: "unregister" };
 const CLOSE: WorkerQuestion = { ask: "close" };
+const ALIVE: WorkerQuestion = { ask: "alive" };
 
 /** How long a worker may take to tell its metrics: a page is waited for. */
 const METRICS_PATIENCE_MS = 1_000;
@@ -52,21 +53,28 @@ const UNREGISTER_PATIENCE_MS = 1_500;
  * Resolves once clients can connect to every worker. Throws `CommandLineError` for what the operator has to change.
  *
  * @param logged how the workers log, as the main thread does
+ * @param early is told of the workers once the first of them serves clients
  */
 export async function startWorkers(
   serve: ProductFlags,
   log: Logger,
   logged: LogSettings,
+  early: (product: EarlyProduct) => void,
 ): Promise<RunningProduct> {
   try {
-    return await start(serve, log, logged);
+    return await start(serve, log, logged, early);
   } catch (error) {
     if (error instanceof ConversationError && error.line !== "") throw new CommandLineError(error.line);
     throw asUsageError(error, operatorErrors);
   }
 }
 
-async function start(serve: ProductFlags, log: Logger, logged: LogSettings): Promise<RunningProduct> {
+async function start(
+  serve: ProductFlags,
+  log: Logger,
+  logged: LogSettings,
+  early: (product: EarlyProduct) => void,
+): Promise<RunningProduct> {
   const { workers } = serve.flags;
   refuseTooManyWorkers(workers);
   const further = await furtherListener(serve, log);
@@ -90,7 +98,9 @@ async function start(serve: ProductFlags, log: Logger, logged: LogSettings): Pro
       lease,
       log: logged,
     }),
+    alive: ALIVE,
     answer: wholeMetrics,
+    onFirst: (started) => early({ close: () => started.close(CLOSE) }),
     onDeath(worker) {
       forgetAfterDeath(notices, workers, worker);
       void sums.onDeath(worker);
@@ -110,18 +120,22 @@ async function start(serve: ProductFlags, log: Logger, logged: LogSettings): Pro
     }
     ownLog.info("listening for metrics", { address: `${further.scheme}://${port.address}` });
   }
-  ownLog.info(message, { ...fields, workers });
+  const ready = { caller, message, fields: { ...fields, workers } };
+  ownLog.info(message, ready.fields);
   const renewals = new RenewalWatch(further.tls === undefined ? [] : [further.tls], log);
-  return running(serve, pool, port, renewals);
+  return running(serve, ready, pool, port, renewals);
 }
 
 function running(
   serve: ProductFlags,
+  ready: ReadyLine,
   pool: WorkerPool<StartOrder, ReadyLine>,
   port: Port | null,
   renewals: RenewalWatch,
 ): RunningProduct {
   return {
+    ready,
+    isWell: () => !pool.isStuck,
     async reload() {
       const own = await renewals.reload();
       const theirs = await pool.askAll<boolean>(RELOAD, RELOAD_PATIENCE_MS);

@@ -34,12 +34,13 @@ export interface WorkerAnswers {
   /** False: it has no files. */
   readonly reload: boolean;
   readonly unregister: null;
+  readonly alive: null;
   readonly close: null;
 }
 
 export type WorkerQuestion =
   | StartOrder
-  | { readonly ask: "metrics" | "reload" | "unregister" | "close" }
+  | { readonly ask: "metrics" | "reload" | "unregister" | "alive" | "close" }
   | { readonly ask: "page"; readonly path: string };
 
 /** What the main thread is asked: the metrics page of all workers, as text. */

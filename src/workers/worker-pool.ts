@@ -8,7 +8,8 @@
  */
 import { Backoff } from "../base/backoff.ts";
 import type { Logger } from "../observe/log.ts";
-import { Conversation, type ThreadMessage } from "./conversation.ts";
+import { Conversation, ConversationError, type ThreadMessage } from "./conversation.ts";
+import { HANG_LIMITS, type HangLimits, HangWatch } from "./hang-watch.ts";
 
 export interface WorkerPoolOptions<Order, Started> {
   readonly count: number;
@@ -16,11 +17,23 @@ export interface WorkerPoolOptions<Order, Started> {
   readonly entry: string;
   /** What a worker is asked first. `first`: what the first worker answered; null for that one itself. */
   readonly order: (worker: number, first: Started | null) => Order;
+  /** A question that a worker answers at once, whatever it does. */
+  readonly alive: unknown;
+  /** When a worker counts as one that hangs. */
+  readonly hangLimits?: HangLimits;
+  /** The first has answered its order, the others may not have yet. */
+  readonly onFirst?: (started: ClosablePool) => void;
   /** Answers what workers ask. */
   readonly answer: (worker: number, question: unknown) => Promise<unknown>;
   /** It has died, and is not replaced yet. */
   readonly onDeath: (worker: number) => void;
   readonly log: Logger;
+}
+
+/** Workers that may be asked to stop. */
+export interface ClosablePool {
+  /** As `WorkerPool.close`. */
+  close(question: unknown): Promise<void>;
 }
 
 /** Pauses before a worker that dies again is replaced. */
@@ -43,13 +56,22 @@ export class WorkerPool<Order, Started> {
     options: WorkerPoolOptions<Order, Started>,
   ): Promise<WorkerPool<Order, Started>> {
     const workers = Array.from({ length: options.count }, (_, index) => new PooledWorker(index, options));
+    let closing = false;
     try {
       const first = await workers[0]!.start(null);
+      options.onFirst?.({
+        close(question) {
+          closing = true;
+          return closeAll(workers, question);
+        },
+      });
       await Promise.all(workers.slice(1).map((worker) => worker.start(first)));
+      if (closing) throw new ConversationError("closed before all had started");
       for (const worker of workers) worker.keepAlive(first);
       return new WorkerPool(first, workers);
     } catch (error) {
-      for (const worker of workers) worker.terminate();
+      // Those that are closed end when their clients have.
+      if (!closing) for (const worker of workers) worker.terminate();
       throw error;
     }
   }
@@ -71,8 +93,20 @@ export class WorkerPool<Order, Started> {
 
   /** Asks all to stop by this question, and ends them when they have answered, however long that takes. */
   async close(question: unknown): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.close(question)));
+    await closeAll(this.#workers, question);
   }
+
+  /** One hangs and cannot be ended: only a new process helps. */
+  get isStuck(): boolean {
+    return this.#workers.some((worker) => worker.isStuck);
+  }
+}
+
+async function closeAll<Order, Started>(
+  workers: readonly PooledWorker<Order, Started>[],
+  question: unknown,
+): Promise<void> {
+  await Promise.all(workers.map((worker) => worker.close(question)));
 }
 
 class PooledWorker<Order, Started> {
@@ -80,9 +114,12 @@ class PooledWorker<Order, Started> {
   readonly #options: WorkerPoolOptions<Order, Started>;
   readonly #backoff = new Backoff({ ...RESTARTS, random: Math.random });
   #thread: Worker | null = null;
+  #hangs: HangWatch | null = null;
   #conversation = new Conversation({ post() {}, answer: nothing });
   #first: Started | null = null;
   #kept = false;
+  /** It has answered its order: before that it has no clients. */
+  #serves = false;
   /** It died before it was to be kept. */
   #diedEarly = false;
   #closing = false;
@@ -93,8 +130,12 @@ class PooledWorker<Order, Started> {
     this.#options = options;
   }
 
+  get isStuck(): boolean {
+    return this.#hangs?.isStuck ?? false;
+  }
+
   start(first: Started | null): Promise<Started> {
-    const { entry, order, answer } = this.#options;
+    const { entry, order, answer, alive, hangLimits = HANG_LIMITS } = this.#options;
     const thread = new Worker(entry, { name: `worker ${this.#index}` });
     const conversation = new Conversation({
       post: (message) => thread.postMessage(message, []),
@@ -111,8 +152,24 @@ class PooledWorker<Order, Started> {
       failure = lastLine(event.message);
       event.preventDefault();
     });
-    thread.addEventListener("close", () => this.#died(conversation, failure));
-    return conversation.ask<Started>(order(this.#index, first));
+    const hangs = new HangWatch(
+      hangLimits,
+      () => conversation.ask(alive),
+      () => this.#endHanging(thread),
+    );
+    this.#hangs = hangs;
+    thread.addEventListener("close", () => {
+      hangs.end();
+      this.#died(conversation, failure);
+    });
+    return this.#started(conversation.ask<Started>(order(this.#index, first)));
+  }
+
+  async #started(answer: Promise<Started>): Promise<Started> {
+    this.#serves = false;
+    const started = await answer;
+    this.#serves = true;
+    return started;
   }
 
   /** From here on it is replaced when it dies. */
@@ -129,7 +186,7 @@ class PooledWorker<Order, Started> {
   async close(question: unknown): Promise<void> {
     this.#closing = true;
     // One that dies meanwhile has stopped as well.
-    await this.#conversation.ask(question).catch(() => null);
+    if (this.#serves) await this.#conversation.ask(question).catch(() => null);
     this.terminate();
   }
 
@@ -137,6 +194,11 @@ class PooledWorker<Order, Started> {
     this.#closing = true;
     this.#thread?.terminate();
     this.#thread = null;
+  }
+
+  #endHanging(thread: Worker): void {
+    this.#options.log.error("a worker hangs, and is ended", { worker: this.#index });
+    thread.terminate();
   }
 
   #died(conversation: Conversation, failure: string): void {

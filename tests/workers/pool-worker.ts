@@ -5,15 +5,17 @@ import { conversationWithMain } from "../../src/workers/worker-side.ts";
 export interface TestOrder {
   readonly worker: number;
   readonly first: string | null;
-  /** It refuses or dies instead of starting, dies right behind it, or takes its time. */
-  readonly fail?: "refuse" | "die" | "die afterwards" | "be slow" | undefined;
+  /** It refuses or dies instead of starting, dies right behind it, takes its time, or for ever. */
+  readonly fail?: "refuse" | "die" | "die afterwards" | "be slow" | "never" | undefined;
 }
 
 export type TestQuestion =
   | { readonly ask: "start"; readonly order: TestOrder }
-  | { readonly ask: "name" | "hang" | "throw" | "exit" | "close" | "ask back" };
+  | { readonly ask: "name" | "hang" | "loop" | "sleep" | "throw" | "exit" | "close" | "ask back" };
 
 const SLOW_MS = 300;
+/** Cannot be interrupted. */
+const SLEEP_MS = 8_000;
 
 class OperatorError extends Error {
   readonly line = "etcdproxy: what the operator is to do";
@@ -29,6 +31,7 @@ if (!Bun.isMainThread) {
         if (fail === "refuse") throw new OperatorError("refused");
         if (fail === "die") process.exit(3);
         if (fail === "die afterwards") setTimeout(() => process.exit(3), 0);
+        if (fail === "never") await new Promise(() => {});
         if (fail === "be slow") await Bun.sleep(SLOW_MS);
         name = `worker ${worker}, after ${first}`;
         return name;
@@ -42,6 +45,11 @@ if (!Bun.isMainThread) {
         return process.exit(3);
       case "hang":
         return await new Promise(() => {});
+      case "loop":
+        for (;;);
+      case "sleep":
+        Bun.sleepSync(SLEEP_MS);
+        return null;
       case "ask back":
         return await main.ask("who am I?");
       case "name":

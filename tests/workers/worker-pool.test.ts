@@ -1,6 +1,7 @@
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { ConversationError } from "../../src/workers/conversation.ts";
-import { WorkerPool } from "../../src/workers/worker-pool.ts";
+import type { HangLimits } from "../../src/workers/hang-watch.ts";
+import { type ClosablePool, WorkerPool } from "../../src/workers/worker-pool.ts";
 import { RecordedLog } from "../gateway/recorded-log.ts";
 import { waitFor } from "../harness/wait-for.ts";
 import type { TestOrder, TestQuestion } from "./pool-worker.ts";
@@ -13,6 +14,9 @@ const PATIENCE_MS = 20_000;
 const pools: Pool[] = [];
 let log: RecordedLog;
 let deaths: number[];
+let early: ClosablePool | null = null;
+/** A worker that the machine holds up for a second and a half is none that hangs. */
+const HANG_LIMITS: HangLimits = { lookEveryMs: 100, silentLooksMax: 15 };
 
 afterEach(async () => {
   for (const pool of pools.splice(0)) await pool.close(ask("close"));
@@ -37,6 +41,9 @@ async function startPool(
       ask: "start",
       order: { worker, first, fail: fail(worker, ++lives[worker]!) },
     }),
+    alive: ask("name"),
+    hangLimits: HANG_LIMITS,
+    onFirst: (started) => (early = started),
     answer: async (worker, question) => `${String(question)} ${worker}`,
     onDeath: (worker) => deaths.push(worker),
     log,
@@ -155,4 +162,46 @@ test("a successor that is still starting when the pool is closed is no failure",
   );
   await Bun.sleep(0);
   expect(log.fieldsOf("a worker cannot start")).toEqual([]);
+});
+
+test("a worker in an endless loop is ended and replaced, while the others go on", async () => {
+  const pool = await startPool(2);
+  const looping = pool.ask(1, ask("loop"), PATIENCE_MS).catch((error: Error) => error.message);
+  await waitFor("its end", () => deaths.length > 0);
+  expect(await looping).toBe("the worker has died");
+  expect(await pool.ask<string>(0, ask("name"), PATIENCE_MS)).toBe(FIRST);
+  await waitFor("its successor", async () => (await names(pool))[1] === SECOND);
+  expect(deaths).toEqual([1]);
+  expect(log.fieldsOf("a worker hangs, and is ended")).toEqual([{ worker: 1 }]);
+  expect(pool.isStuck).toBe(false);
+});
+
+test("one that cannot be ended is told of, until it is", async () => {
+  const pool = await startPool(2);
+  expect(pool.isStuck).toBe(false);
+  const sleeping = pool.ask(0, ask("sleep"), PATIENCE_MS).catch(() => null);
+  await waitFor("the pool to be stuck", () => pool.isStuck);
+  expect(deaths).toEqual([]);
+  await sleeping;
+  await waitFor("its successor", async () => (await names(pool))[0] === `worker 0, after ${FIRST}`);
+  expect(deaths).toEqual([0]);
+  expect(pool.isStuck).toBe(false);
+});
+
+test("a worker that hangs does not hold up a stop", async () => {
+  const pool = await startPool(2);
+  const looping = pool.ask(1, ask("loop"), PATIENCE_MS).catch((error: Error) => error.message);
+  await pool.close(ask("close"));
+  expect(await looping).toBe("the worker has died");
+  expect(deaths).toEqual([]);
+});
+
+test("a pool is closed while workers still start: those that serve are asked, the others are ended", async () => {
+  early = null;
+  const starting = startPool(3, (worker) => (worker === 0 ? undefined : "never")).catch(
+    (error: Error) => error,
+  );
+  const first = await waitFor("the first", () => early);
+  await first.close(ask("close"));
+  expect(await starting).toBeInstanceOf(ConversationError);
 });
