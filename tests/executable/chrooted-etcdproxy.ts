@@ -15,8 +15,8 @@ import { TemporaryFolder } from "../harness/temporary-folder.ts";
 const EMPTY_FOLDER = "/empty";
 const PROGRAM = "/etcdproxy";
 
-/** `$0` is the new root, `$@` the command in it. The working folder is one of the new root. */
-const ENTER = `mount -t proc proc "$0/proc" && exec unshare --root="$0" --wd=${EMPTY_FOLDER} -- "$@"`;
+/** `$0` is the new root, `$@` what `unshare` is told, the command in the new root last. */
+const ENTER = `mount -t proc proc "$0/proc" && exec unshare --root="$0" "$@"`;
 const OWN_MOUNTS = ["unshare", "--mount", "--propagation=private"];
 
 /** Why this user or machine cannot make a chroot with a /proc of its own; undefined when it can. */
@@ -26,6 +26,14 @@ export async function chrootImpossible(): Promise<string | undefined> {
   if (Bun.which("unshare") === null) return "needs unshare, of util-linux";
   const { code, stderr } = await runCommand([...OWN_MOUNTS, "mount", "-t", "proc", "proc", "/proc"]);
   return code === 0 ? undefined : `this machine refuses it: ${stderr.split("\n", 1)[0]}`;
+}
+
+/** How it is started there; all is as the root directory is made when absent. */
+export interface ChrootOptions {
+  readonly program?: string;
+  readonly workingFolder?: string;
+  /** The user's and the group's number. */
+  readonly user?: number;
 }
 
 /** The root directory. */
@@ -57,8 +65,22 @@ export class Chroot implements Disposable {
   }
 
   /** Runs `etcdproxy <rest>` in it. */
-  start(rest: readonly string[]): ChrootedEtcdproxy {
-    return new ChrootedEtcdproxy([...OWN_MOUNTS, "sh", "-c", ENTER, this.path, PROGRAM, ...rest]);
+  start(
+    rest: readonly string[],
+    { program = PROGRAM, workingFolder = EMPTY_FOLDER, user = 0 }: ChrootOptions = {},
+  ): ChrootedEtcdproxy {
+    const told = [`--wd=${workingFolder}`, ...(user === 0 ? [] : [`--setgid=${user}`, `--setuid=${user}`])];
+    return new ChrootedEtcdproxy([
+      ...OWN_MOUNTS,
+      "sh",
+      "-c",
+      ENTER,
+      this.path,
+      ...told,
+      "--",
+      program,
+      ...rest,
+    ]);
   }
 
   [Symbol.dispose](): void {
