@@ -1,7 +1,8 @@
 /**
  * Sends datagrams to a Unix socket, which Bun's sockets cannot: by way of the system's libc.
  *
- * Stands beside Bun's sockets; libc is loaded when the first sender is opened, and not before. It only sends. A receiver whose
+ * Stands beside Bun's sockets; libc is loaded when the first sender is opened, and not before. It only sends, for as long
+ * as the process lives. A receiver whose
  * queue is full is waited for a moment and no longer, since nothing else runs meanwhile.
  */
 import { dlopen, FFIType, ptr } from "bun:ffi";
@@ -28,7 +29,6 @@ function openSystem() {
     socket: { args: ["i32", "i32", "i32"], returns: "i32" },
     setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
     sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns: FFIType.i64_fast },
-    close: { args: ["i32"], returns: "i32" },
     clock_gettime: { args: ["i32", "ptr"], returns: "i32" },
   }).symbols;
 }
@@ -66,10 +66,6 @@ export class UnixDatagramSender {
     this.#system.clock_gettime(CLOCK_MONOTONIC, ptr(time));
     const [seconds = 0n, nanoseconds = 0n] = time;
     return seconds * 1_000_000n + nanoseconds / 1_000n;
-  }
-
-  close(): void {
-    this.#system.close(this.#socket);
   }
 }
 
