@@ -59,6 +59,9 @@ const lines: Readonly<Record<string, { readonly about: About; readonly bound: Bo
   "the registered proxies are watched again": own,
   // The process.
   "--auto-tls: the certificate will be made at the start": own,
+  "NOTIFY_SOCKET cannot be used: the service manager is told nothing": own,
+  "the service manager does not take what it is told": { about: "the process", bound: "by its key" },
+  "a worker hangs, and is ended": own,
   "draining: clients may finish": own,
   draining: own,
   "drained: no client is left": own,
