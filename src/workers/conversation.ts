@@ -7,6 +7,8 @@
 
 /** What travels. */
 export type ThreadMessage =
+  /** The first thing that a worker says: what was sent before might have been lost. */
+  | { readonly kind: "listening" }
   | { readonly kind: "question"; readonly id: number; readonly question: unknown }
   | { readonly kind: "answer"; readonly id: number; readonly answer: unknown }
   | { readonly kind: "refusal"; readonly id: number; readonly message: string; readonly line: string };
@@ -61,6 +63,7 @@ export class Conversation {
 
   /** The other side has sent this. */
   received(message: ThreadMessage): void {
+    if (message.kind === "listening") return;
     if (message.kind === "question") {
       void this.#answer(message.id, message.question);
       return;

@@ -137,17 +137,25 @@ class PooledWorker<Order, Started> {
   start(first: Started | null): Promise<Started> {
     const { entry, order, answer, alive, hangLimits = HANG_LIMITS } = this.#options;
     const thread = new Worker(entry, { name: `worker ${this.#index}` });
+    // What is said before the worker listens, while it loads its program.
+    let unheard: ThreadMessage[] | null = [];
     const conversation = new Conversation({
-      post: (message) => thread.postMessage(message, []),
+      post: (message) => {
+        if (unheard === null) thread.postMessage(message, []);
+        else unheard.push(message);
+      },
       answer: (question) => answer(this.#index, question),
     });
     this.#thread = thread;
     this.#conversation = conversation;
     this.#startedAtMs = performance.now();
     let failure = "";
-    thread.addEventListener("message", ({ data }: MessageEvent<ThreadMessage>) =>
-      conversation.received(data),
-    );
+    thread.addEventListener("message", ({ data }: MessageEvent<ThreadMessage>) => {
+      if (data.kind === "listening") {
+        for (const message of unheard ?? []) thread.postMessage(message, []);
+        unheard = null;
+      } else conversation.received(data);
+    });
     thread.addEventListener("error", (event) => {
       failure = lastLine(event.message);
       event.preventDefault();

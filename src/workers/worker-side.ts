@@ -7,5 +7,6 @@ declare const self: Worker;
 export function conversationWithMain(answer: (question: unknown) => Promise<unknown>): Conversation {
   const conversation = new Conversation({ post: (message) => self.postMessage(message, []), answer });
   self.addEventListener("message", ({ data }: MessageEvent<ThreadMessage>) => conversation.received(data));
+  self.postMessage({ kind: "listening" } satisfies ThreadMessage, []);
   return conversation;
 }

@@ -30,13 +30,14 @@ function ask(what: Exclude<TestQuestion["ask"], "start">): TestQuestion {
 async function startPool(
   count: number,
   fail: (worker: number, life: number) => TestOrder["fail"] = () => undefined,
+  entry = "pool-worker.ts",
 ): Promise<Pool> {
   log = new RecordedLog();
   deaths = [];
   const lives = Array.from({ length: count }, () => 0);
   const pool = await WorkerPool.start<TestQuestion, string>({
     count,
-    entry: new URL("pool-worker.ts", import.meta.url).href,
+    entry: new URL(entry, import.meta.url).href,
     order: (worker, first) => ({
       ask: "start",
       order: { worker, first, fail: fail(worker, ++lives[worker]!) },
@@ -55,6 +56,11 @@ async function startPool(
 const names = (pool: Pool): Promise<(string | null)[]> => pool.askAll<string>(ask("name"), PATIENCE_MS);
 const FIRST = "worker 0, after null";
 const SECOND = `worker 1, after ${FIRST}`;
+
+test("what is said to a worker that does not listen yet is not lost", async () => {
+  const pool = await startPool(2, undefined, "late-pool-worker.ts");
+  expect(await names(pool)).toEqual([FIRST, SECOND]);
+});
 
 test("the first worker is started alone, and the others know what it answered", async () => {
   const pool = await startPool(3);
