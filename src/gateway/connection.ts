@@ -35,6 +35,8 @@ export class GatewayConnection implements DialOwner<PipeEnd>, PipeOwner, LiveCon
   #endpoint: Endpoint;
   #untried: Endpoint[] | null = null;
   #dial: Dial | null = null;
+  /** When the dial began, in the milliseconds of `Upstream.nowMs`. */
+  #dialAtMs = 0;
   traffic: EndpointTraffic | null = null;
   /** What the last sweep has seen, and how many before it have seen the same. */
   #activity = -1;
@@ -71,6 +73,7 @@ export class GatewayConnection implements DialOwner<PipeEnd>, PipeOwner, LiveCon
     }
     this.#state = "piping";
     this.traffic = this.#shared.connections.reached(this.#endpoint.name);
+    this.traffic.dials.add(this.#upstream.nowMs() - this.#dialAtMs);
     this.#shared.upkeep.connected(this);
     this.#upstreamEnd.attach(socket);
   }
@@ -151,6 +154,7 @@ export class GatewayConnection implements DialOwner<PipeEnd>, PipeOwner, LiveCon
 
   #startDial(): void {
     const { dialer, loopGuard } = this.#upstream;
+    this.#dialAtMs = this.#upstream.nowMs();
     if (!loopGuard.watches(this.#endpoint)) {
       this.#dial = dialer.start(this.#endpoint, this.#upstreamEnd, this);
       return;

@@ -2,6 +2,8 @@
  * What has passed between clients and one member, as a plain object that a metrics page can read at any time.
  */
 
+import { DurationHistogram } from "../base/duration-histogram.ts";
+
 export interface EndpointTraffic {
   /** The member's name. */
   readonly endpoint: string;
@@ -17,6 +19,8 @@ export interface EndpointTraffic {
   resetAsDead: number;
   /** Connections that were closed because nothing moved on them. */
   closedAsIdle: number;
+  /** How long the dials took that clients were connected by. */
+  readonly dials: DurationHistogram;
 }
 
 export function noTraffic(endpoint: string): EndpointTraffic {
@@ -28,5 +32,6 @@ export function noTraffic(endpoint: string): EndpointTraffic {
     bytesToClients: 0,
     resetAsDead: 0,
     closedAsIdle: 0,
+    dials: new DurationHistogram(),
   };
 }

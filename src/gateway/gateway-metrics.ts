@@ -16,8 +16,9 @@ export function gatewayMetrics(report: () => GatewayReport): Metrics {
   const metrics = new Metrics();
   addConnections(metrics, report);
   addEndpoints(metrics, report);
+  addDials(metrics, report);
   addTraffic(metrics, report);
-  addProcessMetrics(metrics);
+  addProcessMetrics(metrics, () => report().draining);
   return metrics;
 }
 
@@ -81,6 +82,15 @@ function addEndpoints(metrics: Metrics, report: () => GatewayReport): void {
         yield { labels: { endpoint }, value };
       }
     },
+  );
+}
+
+function addDials(metrics: Metrics, report: () => GatewayReport): void {
+  metrics.durations(
+    "etcdproxy_gateway_endpoint_dial_duration_seconds",
+    "How long it took to connect clients to endpoints, in seconds; dials that failed are not among them.",
+    ["endpoint"],
+    () => report().traffic.map(({ endpoint, dials }) => ({ labels: { endpoint }, durations: dials })),
   );
 }
 

@@ -6,6 +6,8 @@ import type { EndpointReport } from "../endpoints/endpoint-report.ts";
 import type { EndpointTraffic } from "./endpoint-traffic.ts";
 
 export interface GatewayReport {
+  /** It has been asked to stop. */
+  readonly draining: boolean;
   /** Clients connected now. */
   readonly connectionsOpen: number;
   /** How many may be connected at once. */

@@ -203,6 +203,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const reports = choice.describe(now());
     const names = reports.map(({ endpoint }) => endpoint.name);
     return {
+      draining,
       connectionsOpen: connections.open,
       connectionsMax,
       connectionsTotal: stats.connectionsTotal,

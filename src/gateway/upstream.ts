@@ -53,6 +53,11 @@ export class Upstream {
     this.#events = options.events;
   }
 
+  /** A monotonic clock in milliseconds. */
+  nowMs(): number {
+    return this.#now();
+  }
+
   /** The endpoint to dial first for the next client. */
   next(): Endpoint {
     return this.#choice.next(this.#now());

@@ -17,6 +17,7 @@ import { Dialer } from "../net/dial.ts";
 import { createDialContext, describeTlsError, dialTls, isTlsError, NO_CREDENTIALS } from "../net/tls.ts";
 import type { ChannelCall, ChannelEvents, ChannelOptions, MemberLimit } from "./channel-options.ts";
 import { openClientCall } from "./member-call.ts";
+import { MemberLoad } from "./member-load.ts";
 import { StandbyConnections, type StandbyUse } from "./standby-connections.ts";
 import { Code, type Status } from "./status.ts";
 import { Upstream, type UpstreamOptions, type UpstreamOwner, type UpstreamSocket } from "./upstream.ts";
@@ -44,6 +45,8 @@ const EXTRA_CONNECTIONS: RateLimit = { burst: 30, perSecond: 5 };
 const EXTRA_CONNECTIONS_MAX = 15;
 
 export class Channel implements UpstreamOwner {
+  /** What all its connections carry. */
+  readonly load = new MemberLoad();
   readonly #choice: EndpointChoice;
   #listed: readonly Endpoint[];
   readonly #dialer: Dialer<UpstreamSocket>;
@@ -111,6 +114,7 @@ export class Channel implements UpstreamOwner {
     this.#upstreamOptions = {
       readyTimeoutMs: options.dialTimeoutMs,
       openCall: options.openCall ?? openClientCall,
+      load: this.load,
       keepalive: options.keepalive,
       tls: options.tls ?? ((hostname) => dialTls(createDialContext(NO_CREDENTIALS), hostname, true)),
       connection: {

@@ -8,11 +8,18 @@ import type { HeaderField } from "../hpack/header-field.ts";
 import { ErrorCode } from "../http2/error-code.ts";
 import type { Stream, StreamHandler, StreamReset } from "../http2/stream.ts";
 import type { CallHead } from "./call-head.ts";
+import { isOneMessage, MessageCounter } from "./message-counter.ts";
+import type { MethodCounts } from "./method-counts.ts";
 import { type CallLimitName, type CallReceiver, NO_RECEIVER, type ServerCall } from "./server-call.ts";
-import { Code, type Status, statusTrailers, trailersOnly } from "./status.ts";
+import { Code, type Status, statusCodeOf, statusOfReset, statusTrailers, trailersOnly } from "./status.ts";
 
 /** Request bytes taken in behind an answer that did not wait for them. */
 const DISCARDED_BYTES_MAX = 1024 * 1024;
+/**
+ * Who cancels a call so shortly before its deadline does it because of that: clients round what they tell of it, and
+ * their clock is not ours.
+ */
+const DEADLINE_ROUNDING_MS = 5;
 
 /** What all calls of a connection share. */
 export interface Http2CallOwner {
@@ -26,11 +33,16 @@ export class Http2ServerCall extends DeadlineEntry implements ServerCall, Stream
   readonly head: CallHead;
   readonly deadlineMs: number;
   receiver: CallReceiver = NO_RECEIVER;
+  counts: MethodCounts | null = null;
   finished = false;
   readonly #stream: Stream;
   readonly #owner: Http2CallOwner;
   /** The caller speaks gRPC, not another protocol over HTTP/2. */
   readonly grpc: boolean;
+  readonly #startedMs: number;
+  /** Follow messages once they come in other pieces than one for each. */
+  #received: MessageCounter | null = null;
+  #sent: MessageCounter | null = null;
   #headSent = false;
   /** Request bytes that came after the answer. */
   #discardedBytes = 0;
@@ -38,7 +50,8 @@ export class Http2ServerCall extends DeadlineEntry implements ServerCall, Stream
   constructor(stream: Stream, head: CallHead, owner: Http2CallOwner, grpc: boolean) {
     super();
     this.head = head;
-    this.deadlineMs = stream.connection.nowMs + head.timeoutMs;
+    this.#startedMs = stream.connection.nowMs;
+    this.deadlineMs = this.#startedMs + head.timeoutMs;
     this.#stream = stream;
     this.#owner = owner;
     this.grpc = grpc;
@@ -57,24 +70,25 @@ export class Http2ServerCall extends DeadlineEntry implements ServerCall, Stream
 
   sendMessageBytes(bytes: Uint8Array, start: number, end: number): number {
     if (this.finished) return end - start;
+    if (this.counts !== null) this.#countSent(this.counts, bytes, start, end);
     return this.#stream.sendData(bytes, start, end, false);
   }
 
   finishWithTrailers(fields: readonly HeaderField[]): void {
     if (this.finished) return;
-    this.#finish();
+    this.#finish(statusCodeOf(fields));
     this.#stream.sendTrailers(fields);
   }
 
   finishWithHead(fields: readonly HeaderField[]): void {
     if (this.finished) return;
-    this.#finish();
+    this.#finish(statusCodeOf(fields));
     this.#stream.sendHeaders(fields, true);
   }
 
   finish(): void {
     if (this.finished) return;
-    this.#finish();
+    this.#finish(Code.UNKNOWN);
     this.#stream.sendEnd();
   }
 
@@ -95,8 +109,9 @@ export class Http2ServerCall extends DeadlineEntry implements ServerCall, Stream
     this.#owner.onCallLimit(limit, reason);
   }
 
-  #finish(): void {
+  #finish(code: number): void {
     this.finished = true;
+    if (this.counts !== null) this.counts.end(code, this.#startedMs);
     // A gRPC client that has its status stops sending. Some HTTP clients (curl 7) take the reset for a failure:
     // what they still send is taken in and dropped, up to a bound.
     if (this.grpc) this.#stream.resetAfterEnd = true;
@@ -129,6 +144,7 @@ export class Http2ServerCall extends DeadlineEntry implements ServerCall, Stream
       return;
     }
     const receiver = this.receiver;
+    if (this.counts !== null) this.#countReceived(this.counts, bytes, start, end);
     if (end > start) receiver.onRequestBytes(bytes, start, end);
     if (endStream) receiver.onRequestEnd();
   }
@@ -150,7 +166,27 @@ export class Http2ServerCall extends DeadlineEntry implements ServerCall, Stream
   onReset(reset: StreamReset): void {
     if (this.finished) return;
     const receiver = this.receiver;
-    this.#finish();
+    this.#finish(this.#codeOf(reset));
     receiver.onCancel(reset.message);
+  }
+
+  /** What a call that was reset has ended with, for who counts: its client is told nothing. */
+  #codeOf(reset: StreamReset): number {
+    if (reset.cause === "self") return statusOfReset(reset.code, "").code;
+    const inTime = this.#stream.connection.nowMs + DEADLINE_ROUNDING_MS < this.deadlineMs;
+    return inTime ? Code.CANCELLED : Code.DEADLINE_EXCEEDED;
+  }
+
+  #countReceived(counts: MethodCounts, bytes: Uint8Array, start: number, end: number): void {
+    if (this.#received === null && isOneMessage(bytes, start, end)) counts.messagesReceived++;
+    else if (end > start) {
+      counts.messagesReceived += (this.#received ??= new MessageCounter()).count(bytes, start, end);
+    }
+  }
+
+  #countSent(counts: MethodCounts, bytes: Uint8Array, start: number, end: number): void {
+    if (this.#sent === null && isOneMessage(bytes, start, end)) counts.messagesSent++;
+    else if (end > start)
+      counts.messagesSent += (this.#sent ??= new MessageCounter()).count(bytes, start, end);
   }
 }

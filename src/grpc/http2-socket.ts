@@ -6,6 +6,7 @@
  */
 import type { Socket } from "bun";
 import type { Connection } from "../http2/connection.ts";
+import { ByteCounts } from "./byte-counts.ts";
 import { atEndOfTurn, type EndOfTurnWork } from "./end-of-turn.ts";
 import { peerOf } from "../net/peer.ts";
 
@@ -17,13 +18,16 @@ export class Http2Socket implements EndOfTurnWork {
   /** The address at the other end, for logs; a closed socket no longer knows it. */
   readonly peer: string;
   readonly #socket: Socket<unknown>;
+  readonly #bytes: ByteCounts;
   /** The kernel takes no more; `drain` will tell. */
   #blocked = false;
   #closing = false;
   #inPeace = false;
   #closed = false;
 
-  constructor(socket: Socket<unknown>, connection: Connection) {
+  /** `bytes`: where its bytes are counted, with those of others. */
+  constructor(socket: Socket<unknown>, connection: Connection, bytes = new ByteCounts()) {
+    this.#bytes = bytes;
     this.peer = peerOf(socket);
     this.#socket = socket;
     this.connection = connection;
@@ -32,6 +36,7 @@ export class Http2Socket implements EndOfTurnWork {
   // From the socket.
 
   onData(chunk: Uint8Array): void {
+    this.#bytes.received += chunk.length;
     this.connection.receive(chunk, performance.now());
   }
 
@@ -86,6 +91,7 @@ export class Http2Socket implements EndOfTurnWork {
     const output = outbound.output;
     while (output.length > 0 && !this.#blocked && !this.#closed) {
       const written = this.#socket.write(output.bytes, 0, output.length);
+      if (written > 0) this.#bytes.sent += written;
       if (written >= output.length) {
         output.release();
       } else if (written >= 0) {

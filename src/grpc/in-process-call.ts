@@ -16,7 +16,9 @@ import { headersOf } from "./header-fields.ts";
 import { COMPRESSED_MESSAGE, MessageReader } from "./message-reader.ts";
 import { MESSAGE_PREFIX_BYTES } from "./message-scanner.ts";
 import { type CallReceiver, NO_RECEIVER, type ServerCall } from "./server-call.ts";
-import { Code, readStatus, type Status, statusTrailers, trailersOnly } from "./status.ts";
+import { MessageCounter } from "./message-counter.ts";
+import type { MethodCounts } from "./method-counts.ts";
+import { Code, readStatus, type Status, statusCodeOf, statusTrailers, trailersOnly } from "./status.ts";
 
 /** What may be gathered of an answer. Connect takes messages whole, and so they are handed to it. */
 export interface AnswerBounds {
@@ -52,7 +54,10 @@ class InProcessCall implements ServerCall {
   readonly head: CallHead;
   readonly deadlineMs: number;
   receiver: CallReceiver = NO_RECEIVER;
+  counts: MethodCounts | null = null;
   finished = false;
+  readonly #startedMs = performance.now();
+  readonly #received = new MessageCounter();
   readonly #request: UniversalClientRequest;
   readonly #resolve: (response: UniversalClientResponse) => void;
   readonly #reject: (error: Error) => void;
@@ -81,7 +86,7 @@ class InProcessCall implements ServerCall {
     const fields: HeaderField[] = [];
     request.header.forEach((value, name) => fields.push(headerField(name, value)));
     this.head = new CallHead(new URL(request.url).pathname, fields);
-    this.deadlineMs = performance.now() + this.head.timeoutMs;
+    this.deadlineMs = this.#startedMs + this.head.timeoutMs;
     this.#request = request;
     this.#bounds = bounds;
     this.#reader = new MessageReader(bounds.messageBytesMax);
@@ -99,6 +104,9 @@ class InProcessCall implements ServerCall {
     try {
       for await (const bytes of this.#request.body ?? []) {
         if (this.finished) return;
+        if (this.counts !== null) {
+          this.counts.messagesReceived += this.#received.count(bytes, 0, bytes.length);
+        }
         this.#unconsumedBytes += bytes.length;
         this.receiver.onRequestBytes(bytes, 0, bytes.length);
         while (this.#unconsumedBytes >= STREAM_WINDOW_BYTES && !this.finished) {
@@ -148,6 +156,7 @@ class InProcessCall implements ServerCall {
       this.#refuse(`larger than max once it is decoded (${decoded} vs. ${this.#bounds.messageBytesMax})`);
       return;
     }
+    if (this.counts !== null) this.counts.messagesSent++;
     const prefix = new Uint8Array(MESSAGE_PREFIX_BYTES);
     new DataView(prefix.buffer).setUint32(1, end - start);
     this.#wholeBytes += MESSAGE_PREFIX_BYTES + end - start;
@@ -179,16 +188,20 @@ class InProcessCall implements ServerCall {
     headersOf(fields).forEach((value, name) => this.#trailer.append(name, value));
     // Connect is to see that the last message was cut short.
     if (this.#reader.heldBytes > 0 && readStatus(fields)?.code === Code.OK) this.#body.push(CUT_SHORT);
-    this.finish();
+    this.#endWith(statusCodeOf(fields));
   }
 
   finishWithHead(fields: readonly HeaderField[]): void {
     this.sendHead(fields);
-    this.finish();
+    this.#endWith(statusCodeOf(fields));
   }
 
   finish(): void {
-    if (!this.#end()) return;
+    this.#endWith(Code.UNKNOWN);
+  }
+
+  #endWith(code: number): void {
+    if (!this.#end(code)) return;
     this.#body.end();
   }
 
@@ -210,16 +223,19 @@ class InProcessCall implements ServerCall {
 
   #cancel(reason: string): void {
     const receiver = this.receiver;
-    if (!this.#end()) return;
+    const cause: unknown = this.#request.signal?.reason;
+    const outOfTime = cause instanceof ConnectError && cause.code === ConnectCode.DeadlineExceeded;
+    if (!this.#end(outOfTime ? Code.DEADLINE_EXCEEDED : Code.CANCELLED)) return;
     const error = new ConnectError(reason, ConnectCode.Canceled);
     if (this.#headSent) this.#body.end(error);
     else this.#reject(error);
     receiver.onCancel(reason);
   }
 
-  #end(): boolean {
+  #end(code: number): boolean {
     if (this.finished) return false;
     this.finished = true;
+    if (this.counts !== null) this.counts.end(code, this.#startedMs);
     this.#unfinished.holds(0);
     this.#request.signal?.removeEventListener("abort", this.#onAbort);
     this.#wakePump();

@@ -8,6 +8,7 @@
  */
 import type { HeaderField } from "../hpack/header-field.ts";
 import type { CallHead } from "./call-head.ts";
+import type { MethodCounts } from "./method-counts.ts";
 import type { Status } from "./status.ts";
 
 /**
@@ -24,6 +25,8 @@ export interface ServerCall {
   readonly deadlineMs: number;
   /** Who is told of the request; set before the first byte is handed out. */
   receiver: CallReceiver;
+  /** Where its end and its messages are counted; set, if at all, with `receiver`. Null: nowhere. */
+  counts: MethodCounts | null;
   readonly finished: boolean;
   /** Sends the header section of the answer; `:status` is part of it. */
   sendHead(fields: readonly HeaderField[]): void;

@@ -68,6 +68,17 @@ export function readStatus(fields: readonly HeaderField[]): Status | undefined {
   return code === -1 ? undefined : { code, message };
 }
 
+/** The code in a trailer section, read without making anything; UNKNOWN when it has none, or none that can be read. */
+export function statusCodeOf(fields: readonly HeaderField[]): number {
+  for (let i = 0; i < fields.length; i++) {
+    const { name, value } = fields[i]!;
+    if (name !== "grpc-status") continue;
+    if (value === "0") return Code.OK;
+    return /^[0-9]{1,3}$/.test(value) ? Number(value) : Code.UNKNOWN;
+  }
+  return Code.UNKNOWN;
+}
+
 /** Percent-encodes what is not printable ASCII, and the percent sign, as UTF-8. */
 export function encodeMessage(message: string): string {
   if (/^[\x20-\x24\x26-\x7e]*$/.test(message)) return message;

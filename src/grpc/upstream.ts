@@ -19,6 +19,7 @@ import { Http2Socket } from "./http2-socket.ts";
 import type { HeaderField } from "../hpack/header-field.ts";
 import type { MemberCall, OpenMemberCall } from "./member-call.ts";
 import type { MemberKeepalive, MemberKeepaliveRun } from "./member-keepalive.ts";
+import type { MemberLoad } from "./member-load.ts";
 
 export interface UpstreamOwner {
   onReady(upstream: Upstream): void;
@@ -43,6 +44,8 @@ export interface UpstreamOptions {
   readonly openCall: OpenMemberCall;
   /** Without it a silent connection is taken for a live one. */
   readonly keepalive?: MemberKeepalive | undefined;
+  /** Told of the connections that there are. */
+  readonly load: MemberLoad;
 }
 
 /** What the dialer's sockets carry. */
@@ -116,8 +119,7 @@ export class Upstream implements ClientConnectionHandler {
   /** Ends at once. The owner hears nothing of it; calls under way fail, for this reason. */
   abandon(reason = "connection given up"): void {
     const before = this.#state;
-    this.#state = "over";
-    this.#stopTimers();
+    this.#end();
     if (before === "dialling") this.#dial.abandon();
     else if (before !== "over") this.connection.transportClosed(reason);
     this.#socket?.finish();
@@ -130,7 +132,8 @@ export class Upstream implements ClientConnectionHandler {
     }
     this.#state = "connecting";
     this.connection = new ClientConnection(this.#options.connection, this, this.#firstStreamId);
-    this.#socket = new Http2Socket(socket, this.connection);
+    this.#socket = new Http2Socket(socket, this.connection, this.#options.load.bytes);
+    this.#options.load.begin(this);
     socket.data = this.#socket;
     this.#timer = setTimeout(
       () => this.#fail("no SETTINGS in time: it accepts but does not answer"),
@@ -139,7 +142,9 @@ export class Upstream implements ClientConnectionHandler {
     this.#socket.flush();
   }
 
-  #stopTimers(): void {
+  #end(): void {
+    this.#state = "over";
+    this.#options.load.end(this);
     clearTimeout(this.#timer);
     this.#keepalive?.stop();
   }
@@ -189,8 +194,7 @@ export class Upstream implements ClientConnectionHandler {
   onEnd(end: ConnectionEnd): void {
     if (end.limit !== null) this.onLimit(end.limit, end.message);
     const before = this.#state;
-    this.#state = "over";
-    this.#stopTimers();
+    this.#end();
     this.#socket?.finish();
     if (before === "connecting") this.owner.onFailed(this, end.message, null);
     else if (before === "ready") this.owner.onLost(this, end.message, end.cause === "finished");

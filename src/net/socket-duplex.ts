@@ -11,6 +11,8 @@ import type { Socket } from "bun";
 export interface SocketDuplexOwner {
   /** The reader wants more bytes. */
   onWanted(): void;
+  /** The socket has taken `bytes` bytes. */
+  onWritten(bytes: number): void;
   /** The socket has not taken all that was written: `socketDrained` lets it go on. */
   onBlocked(): void;
 }
@@ -77,6 +79,7 @@ export class SocketDuplex extends Duplex {
 
   #writeBytes(bytes: Uint8Array, done: (error?: Error | null) => void): void {
     const written = this.#socket.write(bytes);
+    if (written > 0) this.#owner.onWritten(written);
     if (written < 0) {
       done(new Error("the connection is closed"));
     } else if (written < bytes.length) {

@@ -14,6 +14,7 @@ import {
   type MetricValue,
   Registry,
 } from "prom-client";
+import { DURATION_BOUNDS, type DurationHistogram } from "../base/duration-histogram.ts";
 
 /** One value of a metric with labels. */
 export interface LabelledValue<Label extends string> {
@@ -42,6 +43,12 @@ export function valuesTogether(told: readonly MetricValues[]): Promise<MetricVal
 
 function together(told: readonly MetricValues[]): Registry {
   return AggregatorRegistry.aggregate(told.map((values) => [...values]));
+}
+
+/** One histogram of a metric. */
+export interface LabelledDurations<Label extends string> {
+  readonly labels: Readonly<Record<Label, string>>;
+  readonly durations: Readonly<DurationHistogram>;
 }
 
 export class Metrics {
@@ -106,6 +113,22 @@ export class Metrics {
     });
   }
 
+  /** How long things took since the start, in seconds, for each set of labels. Of those that nothing is counted for nothing is told. */
+  durations<Label extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly Label[],
+    read: () => Iterable<LabelledDurations<Label>>,
+  ): void {
+    void new Measured(
+      { name, help, labelNames: [...labelNames, "le"], aggregator: "sum", registers: [this.#registry] },
+      () =>
+        [...read()].flatMap(({ labels, durations }) =>
+          durations.empty ? [] : histogramValues(name, labels, durations),
+        ),
+    );
+  }
+
   /** The page, in Prometheus's text format. Rejects with what a `read` throws. */
   text(): Promise<string> {
     return this.#registry.metrics();
@@ -134,6 +157,41 @@ export class Metrics {
         for (const { labels, value } of read()) this.set(labels, value);
       },
     };
+  }
+}
+
+type HistogramValue = MetricValue<string> & { readonly metricName: string };
+
+/** Buckets in Prometheus's way: each counts what the ones before count, too. */
+function histogramValues(
+  name: string,
+  labels: Readonly<Record<string, string>>,
+  { counts, sumMs }: Readonly<DurationHistogram>,
+): HistogramValue[] {
+  const values: HistogramValue[] = [];
+  let count = 0;
+  for (let at = 0; at <= DURATION_BOUNDS.length; at++) {
+    count += counts[at]!;
+    const le = at < DURATION_BOUNDS.length ? String(DURATION_BOUNDS[at]) : "+Inf";
+    values.push({ metricName: `${name}_bucket`, labels: { ...labels, le }, value: count });
+  }
+  values.push({ metricName: `${name}_sum`, labels, value: sumMs / 1000 });
+  values.push({ metricName: `${name}_count`, labels, value: count });
+  return values;
+}
+
+/** A histogram whose buckets are counted elsewhere: prom-client's own wants to be told of each value. */
+class Measured extends Gauge {
+  readonly #read: () => HistogramValue[];
+
+  constructor(configuration: ConstructorParameters<typeof Gauge>[0], read: () => HistogramValue[]) {
+    super(configuration);
+    this.#read = read;
+  }
+
+  override async get(): Promise<MetricObjectWithValues<{ value: number; labels: object }>> {
+    const told = await super.get();
+    return { ...told, type: "histogram" as unknown as MetricType, values: this.#read() };
   }
 }
 

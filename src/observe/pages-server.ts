@@ -86,7 +86,7 @@ export class PagesServer {
   }
 }
 
-const DEAF_OWNER: SocketDuplexOwner = { onWanted() {}, onBlocked() {} };
+const DEAF_OWNER: SocketDuplexOwner = { onWanted() {}, onWritten() {}, onBlocked() {} };
 
 class PagesConnection extends SocketDuplex {
   readonly #timer: ReturnType<typeof setTimeout>;

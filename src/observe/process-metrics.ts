@@ -1,10 +1,35 @@
 /**
  * The metrics of the process as a whole, beside those of the product that it runs.
  */
+import packageJson from "../../package.json" with { type: "json" };
+import { EventLoopDelay } from "./event-loop-delay.ts";
 import type { Metrics } from "./metrics.ts";
 
-/** What every program that Prometheus reads tells, under the names that are usual for it. */
-export function addProcessMetrics(metrics: Metrics): void {
+/**
+ * What every program that Prometheus reads tells, under the names that are usual for it, and what both products tell.
+ * @param draining whether the product has been asked to stop
+ */
+export function addProcessMetrics(metrics: Metrics, draining: () => boolean): void {
+  metrics.gauges(
+    "etcdproxy_build_info",
+    "1, with the version of etcdproxy and that of the Bun inside it.",
+    ["version", "bun"],
+    () => [{ labels: { version: packageJson.version, bun: Bun.version }, value: 1 }],
+    "max",
+  );
+  metrics.gauge(
+    "etcdproxy_draining",
+    "1 once it has been asked to stop: it takes no new clients, and waits for those that it has.",
+    () => Number(draining()),
+    "max",
+  );
+  const delay = new EventLoopDelay();
+  metrics.gauge(
+    "etcdproxy_event_loop_delay_seconds",
+    "The longest that the event loop was held up in the last 15 to 30 seconds, of all workers; measured while somebody reads this page at least every two minutes.",
+    () => delay.seconds(),
+    "max",
+  );
   metrics.counter(
     "process_cpu_seconds_total",
     "Processor time used, in seconds.",

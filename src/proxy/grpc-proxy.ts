@@ -15,6 +15,7 @@ import { namespaceMappings, namespaceRefusal } from "../etcd/namespace-rules.ts"
 import { Auth } from "../gen/etcdserverpb/auth_pb.ts";
 import { Cluster } from "../gen/etcdserverpb/cluster_pb.ts";
 import { AnswerMemory } from "../grpc/answer-memory.ts";
+import { ByteCounts } from "../grpc/byte-counts.ts";
 import { Channel } from "../grpc/channel.ts";
 import type { ChannelEvents } from "../grpc/channel-options.ts";
 import { connectTransport } from "../grpc/connect-transport.ts";
@@ -48,6 +49,7 @@ import type { ForwardLimits } from "./forward/forward-limits.ts";
 import { SingleRequestForward } from "./forward/single-request.ts";
 import { Drain } from "./drain.ts";
 import { MemberLog } from "./member-log.ts";
+import { CallCounts } from "./metrics/call-counts.ts";
 import { OwnMetrics } from "./pages/own-metrics.ts";
 import { createPages } from "./pages/pages.ts";
 import { ClientKeepalive, type ClientKeepaliveOptions } from "./port/client-keepalive.ts";
@@ -173,6 +175,8 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
   const membership = options.membership
     ? membershipOf(options, options.membership, { channel, limits, gathered, memory, own })
     : null;
+  const calls = new CallCounts();
+  const clientBytes = new ByteCounts();
   const ownMetrics = new OwnMetrics(
     {
       membership: membership && (() => membership.stats),
@@ -181,6 +185,9 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
       leases: () => sharedWork.stats.leases,
       buffers: budget,
       channel,
+      calls,
+      clientBytes,
+      draining: () => drain.begun,
       listeners: () => listeners,
       limits: () => limitLog.counts,
       expiries: function* () {
@@ -204,6 +211,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     connectAnswers,
     namespace ? (method) => namespaceRefusal(method, strict) : undefined,
     await callLog(options),
+    calls,
   );
   const drain = new Drain(options.drainTimeoutMs, log);
   const pages = drain.pages(
@@ -227,6 +235,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     log: limitedLog,
     limits: limitLog,
     http2: downstreamConnections(options, budget),
+    bytes: clientBytes,
     keepalive: new ClientKeepalive(options.clientKeepalive?.pings ?? null, keepalives),
   };
   const listeners = new Listeners(options, downstreams);

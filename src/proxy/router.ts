@@ -3,7 +3,8 @@
  *
  * Built from the generated descriptors. A gRPC call of a method that the proxy implements with types goes
  * through Connect; any other, of unknown methods too, is forwarded as the bytes it came in. A call in another
- * protocol goes through Connect, which comes back here as a gRPC call in process: so each call passes `serve` once.
+ * protocol goes through Connect, which comes back here as a gRPC call in process: so each call passes `serve` once, and
+ * is counted there.
  */
 import type { DescMethod } from "@bufbuild/protobuf";
 import { type ConnectRouter, createConnectRouter, type Transport } from "@connectrpc/connect";
@@ -17,6 +18,7 @@ import { Election } from "../gen/v3electionpb/election_pb.ts";
 import type { Channel } from "../grpc/channel.ts";
 import { connectTransport } from "../grpc/connect-transport.ts";
 import type { AnswerBounds } from "../grpc/in-process-call.ts";
+import type { MethodCounts } from "../grpc/method-counts.ts";
 import type { ServerCall } from "../grpc/server-call.ts";
 import type { Status } from "../grpc/status.ts";
 import { serveUniversal } from "../grpc/universal-server.ts";
@@ -31,6 +33,7 @@ import type { KvHub } from "./kv/kv-hub.ts";
 import type { LeaseHub } from "./lease/lease-hub.ts";
 import { jsonGateway } from "./json-gateway.ts";
 import { inflatingFor, limitedGzip } from "./limited-gzip.ts";
+import { CallCounts } from "./metrics/call-counts.ts";
 import type { WatchHub } from "./watch/watch-hub.ts";
 
 /** How calls of one path are served. */
@@ -45,6 +48,12 @@ type Lane =
   | { readonly kind: "lease"; readonly hub: LeaseHub }
   | { readonly kind: "typed"; readonly handler: UniversalHandler }
   | { readonly kind: "refused"; readonly status: Status };
+
+/** What is known of one path: how its calls are served, and where they are counted. */
+interface Route {
+  readonly lane: Lane;
+  readonly counts: MethodCounts;
+}
 
 /** What ends only when its client, or the proxy, wants it to. */
 const ENDLESS_METHODS: ReadonlySet<DescMethod> = new Set<DescMethod>([
@@ -63,20 +72,20 @@ export interface Hubs {
 export class Router {
   readonly #channel: Channel;
   readonly #limits: ForwardLimits;
-  readonly #lanes = new Map<string, Lane>();
+  readonly #routes = new Map<string, Route>();
   /** Connect's handlers by path, for callers of other protocols than gRPC. */
   readonly #universal: ReadonlyMap<string, UniversalHandler>;
   readonly #typed: TypedServices;
   readonly #hubs: Hubs;
   readonly #answers: AnswerBounds;
-  readonly #unknownMethod: Lane;
+  readonly #unknownMethod: Route;
   readonly #endless = new EndlessForwards();
   /** Null: calls are not logged. */
   readonly #callLog: CallLog | null;
 
   /**
    * `answers`: what is gathered for callers of other protocols than gRPC; `refusal`: what calls of a method (undefined:
-   * one that is not known) are answered by rule, null for those that are served.
+   * one that is not known) are answered by rule, null for those that are served; `calls`: where calls are counted.
    */
   constructor(
     channel: Channel,
@@ -86,6 +95,7 @@ export class Router {
     answers: AnswerBounds,
     refusal: (method: DescMethod | undefined) => Status | null = () => null,
     callLog: CallLog | null = null,
+    calls = new CallCounts(),
   ) {
     this.#callLog = callLog;
     this.#channel = channel;
@@ -94,19 +104,22 @@ export class Router {
     this.#hubs = hubs;
     this.#answers = answers;
     const unknown = refusal(undefined);
-    this.#unknownMethod =
-      unknown === null
-        ? { kind: "stream", effects: hubs.kv?.effectsOf(undefined) ?? null, endless: false }
-        : { kind: "refused", status: unknown };
+    this.#unknownMethod = {
+      lane:
+        unknown === null
+          ? { kind: "stream", effects: hubs.kv?.effectsOf(undefined) ?? null, endless: false }
+          : { kind: "refused", status: unknown },
+      counts: calls.of(undefined),
+    };
     this.#universal = this.#handlers(this.routes);
     const own = this.#handlers((router) => this.#register(router, typed));
     for (const service of SERVICES) {
       for (const method of service.methods) {
         const status = refusal(method);
-        this.#lanes.set(
-          methodPath(method),
-          status === null ? this.#laneOf(method, own) : { kind: "refused", status },
-        );
+        this.#routes.set(methodPath(method), {
+          lane: status === null ? this.#laneOf(method, own) : { kind: "refused", status },
+          counts: calls.of(method),
+        });
       }
     }
   }
@@ -137,7 +150,9 @@ export class Router {
   /** Serves a gRPC call. */
   serve(arriving: ServerCall): void {
     const call = this.#callLog === null ? arriving : this.#callLog.wrap(arriving);
-    const lane = this.#lanes.get(call.head.path) ?? this.#unknownMethod;
+    const { lane, counts } = this.#routes.get(call.head.path) ?? this.#unknownMethod;
+    counts.started++;
+    arriving.counts = counts;
     switch (lane.kind) {
       case "unary":
         new SingleRequestForward(call, this.#channel, this.#limits, true, lane.effects);

@@ -36,7 +36,7 @@ export class MetricSums {
     this.#told = told;
     const parts = told.map((values, worker) => {
       if (values === null) return this.#counted[worker] ?? [];
-      this.#counted[worker] = values.filter(isCounter);
+      this.#counted[worker] = values.filter(countsUp);
       return values;
     });
     // As of the same moment as `parts`: who dies from here on is among those.
@@ -74,9 +74,9 @@ export class MetricSums {
   }
 }
 
-function isCounter({ type }: MetricValues[number]): boolean {
+function countsUp({ type }: MetricValues[number]): boolean {
   // What prom-client declares as a number is the word of the page.
-  return String(type) === "counter";
+  return ["counter", "histogram"].includes(String(type));
 }
 
 function clientConnections(values: MetricValues): number {

@@ -53,6 +53,11 @@ describe("/metrics", () => {
     expect(told(`endpoint_connections{${good}}`)).toBe(1);
     expect(told(`endpoint_connections_total{${good}}`)).toBe(2);
     expect(told(`endpoint_connections_total{${dead}}`)).toBe(0);
+    const dials = families.get("etcdproxy_gateway_endpoint_dial_duration_seconds")!.samples;
+    expect(dials.get(`etcdproxy_gateway_endpoint_dial_duration_seconds_count{${good}}`)).toBe(2);
+    expect([...dials.keys()].filter((series) => series.includes(dead))).toEqual([]);
+    expect(valueOf(families, "etcdproxy_draining")).toBe(0);
+    expect(valueOf(families, "etcdproxy_event_loop_delay_seconds")).toBeGreaterThanOrEqual(0);
     expect(told(`endpoint_transferred_bytes_total{${good},direction="to_member"}`)).toBe(8);
     expect(told(`endpoint_transferred_bytes_total{${good},direction="to_clients"}`)).toBe(10);
     expect(valueOf(families, "process_resident_memory_bytes")).toBeGreaterThan(0);

@@ -1,5 +1,6 @@
 /** A client's call without a client: what the one who answers it does is written down. */
 import { CallHead } from "../../src/grpc/call-head.ts";
+import type { MethodCounts } from "../../src/grpc/method-counts.ts";
 import { type CallReceiver, NO_RECEIVER, type ServerCall } from "../../src/grpc/server-call.ts";
 import { readStatus, type Status } from "../../src/grpc/status.ts";
 import { type HeaderField, headerField } from "../../src/hpack/header-field.ts";
@@ -17,6 +18,7 @@ export class RecordedCall implements ServerCall {
   /** The section that ended it, as it was sent. */
   trailers: readonly HeaderField[] = [];
   receiver: CallReceiver = NO_RECEIVER;
+  counts: MethodCounts | null = null;
   finished = false;
   /** Header sections of the answer, the first first. */
   readonly heads: (readonly HeaderField[])[] = [];

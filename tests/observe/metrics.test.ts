@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { DURATION_BOUNDS, DurationHistogram } from "../../src/base/duration-histogram.ts";
 import { Metrics } from "../../src/observe/metrics.ts";
 import { type Family, readExposition, valueOf } from "../harness/exposition.ts";
 
@@ -63,6 +64,27 @@ describe("a metric", () => {
       throw new Error("it is broken");
     });
     expect(await metrics.text().catch((error: unknown) => error)).toMatchObject({ message: "it is broken" });
+  });
+});
+
+describe("durations", () => {
+  test("are a histogram in seconds, whose buckets hold those below", async () => {
+    const metrics = new Metrics();
+    const durations = new DurationHistogram();
+    metrics.durations("handling_seconds", "How long it took.", ["kind"], () => [
+      { labels: { kind: "read" }, durations },
+      { labels: { kind: "never" }, durations: new DurationHistogram() },
+    ]);
+    for (const ms of [0.05, 3, 4, 100_000]) durations.add(ms);
+    const { type, samples } = (await read(metrics)).get("handling_seconds")!;
+    expect(type).toBe("histogram");
+    const bucket = (le: string): number | undefined =>
+      samples.get(`handling_seconds_bucket{kind="read",le="${le}"}`);
+    expect(["0.0001", "0.0025", "0.005", "10", "+Inf"].map(bucket)).toEqual([1, 1, 3, 3, 4]);
+    expect(samples.get('handling_seconds_count{kind="read"}')).toBe(4);
+    expect(samples.get('handling_seconds_sum{kind="read"}')).toBeCloseTo(100.00705);
+    // What never happened has no rows.
+    expect(samples.size).toBe(DURATION_BOUNDS.length + 3);
   });
 });
 

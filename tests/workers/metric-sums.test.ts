@@ -1,4 +1,5 @@
 import { beforeEach, expect, test } from "bun:test";
+import { DurationHistogram } from "../../src/base/duration-histogram.ts";
 import { Metrics, type MetricValues } from "../../src/observe/metrics.ts";
 import { MetricSums } from "../../src/workers/metric-sums.ts";
 import { readExposition, valueOf } from "../harness/exposition.ts";
@@ -7,6 +8,7 @@ import { readExposition, valueOf } from "../harness/exposition.ts";
 class WorkerMetrics {
   calls = 0;
   clients = 0;
+  readonly durations = new DurationHistogram();
   readonly #metrics = new Metrics();
 
   constructor() {
@@ -20,6 +22,9 @@ class WorkerMetrics {
     this.#metrics.gauge("test_ends_seconds", "The first end.", () => 100 - this.clients, "min");
     this.#metrics.counter("test_cpu_seconds_total", "Of the process.", () => 7 + this.calls, "max");
     this.#metrics.untyped("test_keys_total", "Up and down.", () => this.clients);
+    this.#metrics.durations("test_handling_seconds", "How long calls took.", ["kind"], () => [
+      { labels: { kind: "read" }, durations: this.durations },
+    ]);
   }
 
   values(): Promise<MetricValues> {
@@ -44,11 +49,30 @@ async function page(...silent: number[]) {
   );
   const families = readExposition(await sums.page(() => Promise.resolve(told)));
   return (series: string): number | undefined =>
-    families.has(series.replace(/\{.*/, "")) ? valueOf(families, series) : undefined;
+    families.has(series.replace(/\{.*/, ""))
+      ? valueOf(families, series)
+      : families.get("test_handling_seconds")?.samples.get(series);
 }
 
 const CALLS = 'test_calls_total{kind="read"}';
 const CLIENTS = 'etcdproxy_client_connections{listener="clients",protocol="http1"}';
+
+test("durations are put together bucket by bucket, and go on counting after a death", async () => {
+  workers[0]!.durations.add(3);
+  workers[0]!.durations.add(700);
+  workers[1]!.durations.add(3);
+  const value = await page();
+  const told = (name: string, le?: string): number | undefined =>
+    value(`test_handling_seconds_${name}{kind="read"${le === undefined ? "" : `,le="${le}"`}}`);
+  expect([told("bucket", "0.0025"), told("bucket", "0.005"), told("bucket", "+Inf")]).toEqual([0, 2, 3]);
+  expect([told("count"), told("sum")]).toEqual([3, 0.706]);
+  await sums.onDeath(0);
+  workers[0] = new WorkerMetrics();
+  workers[0].durations.add(20_000);
+  const later = await page();
+  expect(later('test_handling_seconds_bucket{kind="read",le="10"}')).toBe(3);
+  expect(later('test_handling_seconds_count{kind="read"}')).toBe(4);
+});
 
 test("each metric is put together as it was declared", async () => {
   Object.assign(workers[0]!, { calls: 3, clients: 10 });

@@ -7,6 +7,7 @@
 import type { DescMessage, DescMethod } from "@bufbuild/protobuf";
 import { shownMessage } from "../../etcd/shown-message.ts";
 import type { CallHead } from "../../grpc/call-head.ts";
+import type { MethodCounts } from "../../grpc/method-counts.ts";
 import {
   type CallLimitName,
   type CallReceiver,
@@ -81,6 +82,10 @@ export class LoggedCall implements ServerCall, CallReceiver {
 
   get finished(): boolean {
     return this.#call.finished;
+  }
+
+  get counts(): MethodCounts | null {
+    return this.#call.counts;
   }
 
   get receiver(): CallReceiver {

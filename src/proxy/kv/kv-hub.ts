@@ -121,6 +121,7 @@ export class KvHub {
     stats.cacheKeys = this.#cache?.keys ?? 0;
     stats.cacheEntries = this.#cache?.entries ?? 0;
     stats.cacheBytes = this.#cache?.bytes ?? 0;
+    stats.cacheEvictions = this.#cache?.evictions ?? 0;
     return stats;
   }
 

@@ -36,6 +36,8 @@ export class ReadCache {
   floorRevision = 0;
   /** Reads at a revision below have nothing to read any more. */
   compactedRevision = 0;
+  /** Answers that had to make room for others. */
+  evictions = 0;
   /** The largest entry that is kept. */
   readonly entryBytesMax: number;
   readonly #clock: Clock;
@@ -61,6 +63,7 @@ export class ReadCache {
       // Whatever takes an entry out, the index and its table lose it, too.
       dispose: (_answer, entry, why) => {
         if (why === "set") return;
+        if (why === "evict") this.evictions++;
         this.#index.remove(entry);
         entry.table.delete(entry.text);
       },

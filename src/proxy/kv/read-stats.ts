@@ -12,6 +12,8 @@ export class ReadStats {
   cacheKeys = 0;
   cacheEntries = 0;
   cacheBytes = 0;
+  /** Answers that were dropped though they held, to make room for others. */
+  cacheEvictions = 0;
   /** Reads that went through sharing, and what was sent to members for them. */
   sharedReads = 0;
   upstreamReads = 0;

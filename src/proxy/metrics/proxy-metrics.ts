@@ -8,12 +8,15 @@
 import { answers } from "../../endpoints/endpoint-json.ts";
 import { Metrics } from "../../observe/metrics.ts";
 import { addProcessMetrics } from "../../observe/process-metrics.ts";
+import { addCalls } from "./call-metrics.ts";
 import type { MetricSources } from "./metric-sources.ts";
 
 /** Makes the metrics; their values are read from `sources` whenever the page is made. */
 export function proxyMetrics(sources: MetricSources): Metrics {
   const metrics = new Metrics();
+  addCalls(metrics, sources.calls);
   addConnections(metrics, sources);
+  addBytes(metrics, sources);
   addEndpoints(metrics, sources);
   addLimits(metrics, sources);
   addReads(metrics, sources);
@@ -21,7 +24,7 @@ export function proxyMetrics(sources: MetricSources): Metrics {
   addLeases(metrics, sources);
   addMembership(metrics, sources);
   addCertificates(metrics, sources);
-  addProcessMetrics(metrics);
+  addProcessMetrics(metrics, sources.draining);
   return metrics;
 }
 
@@ -35,6 +38,16 @@ function addConnections(metrics: Metrics, { channel, listeners }: MetricSources)
         for (const [protocol, value] of Object.entries(port.connectionCounts)) {
           yield { labels: { listener, protocol }, value };
         }
+      }
+    },
+  );
+  metrics.counters(
+    "etcdproxy_client_connections_accepted_total",
+    "Connections of clients that were accepted, by listener.",
+    ["listener"],
+    function* () {
+      for (const [listener, { connectionsTotal }] of listeners()) {
+        yield { labels: { listener }, value: connectionsTotal };
       }
     },
   );
@@ -54,9 +67,37 @@ function addConnections(metrics: Metrics, { channel, listeners }: MetricSources)
     () => channel.connectionsOpen,
   );
   metrics.gauge(
+    "etcdproxy_member_open_calls",
+    "Calls that are open at members, those of the proxy's own among them, such as checks and shared watches.",
+    () => channel.load.callsOpen,
+  );
+  metrics.gauge(
     "etcdproxy_waiting_calls",
     "Calls that wait for a connection to a member.",
     () => channel.waitingCalls,
+  );
+}
+
+function addBytes(metrics: Metrics, { clientBytes, channel }: MetricSources): void {
+  metrics.counter(
+    "etcdproxy_client_received_bytes_total",
+    "Bytes received from clients on --listen-addr, in whatever protocol; TLS's own are not counted.",
+    () => clientBytes.received,
+  );
+  metrics.counter(
+    "etcdproxy_client_sent_bytes_total",
+    "Bytes sent to clients on --listen-addr, in whatever protocol; TLS's own are not counted.",
+    () => clientBytes.sent,
+  );
+  metrics.counter(
+    "etcdproxy_member_received_bytes_total",
+    "Bytes received from members over gRPC; TLS's own are not counted.",
+    () => channel.load.bytes.received,
+  );
+  metrics.counter(
+    "etcdproxy_member_sent_bytes_total",
+    "Bytes sent to members over gRPC; TLS's own are not counted.",
+    () => channel.load.bytes.sent,
   );
 }
 
@@ -134,6 +175,11 @@ function addReads(metrics: Metrics, { reads }: MetricSources): void {
     "etcd_grpc_proxy_cache_misses_total",
     "Serializable reads that the cache had no answer for.",
     () => reads().cacheMisses,
+  );
+  metrics.counter(
+    "etcdproxy_cache_evictions_total",
+    "Answers that were dropped from the cache though they still held, to make room for others.",
+    () => reads().cacheEvictions,
   );
   metrics.gauge("etcdproxy_cache_entries", "Answers in the cache.", () => reads().cacheEntries);
   metrics.gauge("etcdproxy_cache_bytes", "What the cache holds.", () => reads().cacheBytes);

@@ -147,6 +147,10 @@ export class Http1Downstream extends DeadlineEntry implements SocketDuplexOwner,
     this.#feed();
   }
 
+  onWritten(bytes: number): void {
+    this.#shared.bytes.sent += bytes;
+  }
+
   onBlocked(): void {
     this.#movedMs = performance.now();
     this.#account();
@@ -166,6 +170,7 @@ export class Http1Downstream extends DeadlineEntry implements SocketDuplexOwner,
   // From the socket.
 
   onData(chunk: Uint8Array): void {
+    this.#shared.bytes.received += chunk.length;
     if (this.#closing && !this.#receiving) return;
     this.#movedMs = performance.now();
     this.#pending = this.#pending === null ? chunk : Buffer.concat([this.#pending, chunk]);

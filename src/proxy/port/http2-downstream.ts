@@ -5,6 +5,7 @@
  */
 import type { Socket } from "bun";
 import type { DeadlineTimer } from "../../base/deadline-wheel.ts";
+import type { ByteCounts } from "../../grpc/byte-counts.ts";
 import { CallHead, isGrpcContentType } from "../../grpc/call-head.ts";
 import { type Http2CallOwner, Http2ServerCall } from "../../grpc/http2-server-call.ts";
 import { Http2Socket } from "../../grpc/http2-socket.ts";
@@ -30,6 +31,8 @@ export interface Downstreams {
   readonly pages: Pages;
   readonly deadlines: DeadlineTimer;
   readonly http2: ConnectionOptions;
+  /** Of all connections together. */
+  readonly bytes: ByteCounts;
   readonly keepalive: ClientKeepalive;
   readonly log: RateLimitedLog;
   /** Told of each limit that a client reaches. */
@@ -59,7 +62,7 @@ export class Http2Downstream implements ServerConnectionHandler, Http2CallOwner 
     this.#shared = shared;
     this.deadlines = shared.deadlines;
     this.connection = new ServerConnection(shared.http2, this);
-    this.socket = new Http2Socket(socket, this.connection);
+    this.socket = new Http2Socket(socket, this.connection, shared.bytes);
     this.socket.onOutput();
     this.#keepalive = shared.keepalive.start(this.connection);
   }

@@ -3,6 +3,7 @@
  */
 import type { Endpoint } from "../../endpoints/endpoint.ts";
 import { refuseCollision, refuseOwnAddress } from "../../endpoints/listener-conflicts.ts";
+import { ByteCounts } from "../../grpc/byte-counts.ts";
 import { type Address, parseAddress } from "../../net/address.ts";
 import { connectionsWithinFileLimit } from "../../net/file-limit.ts";
 import type { DnsResolver } from "../../net/resolver.ts";
@@ -99,6 +100,7 @@ export function openPages({ address, tls }: PagesListener, shared: Downstreams):
       router: NO_CALLS,
       pages: withStatusPage(shared.pages),
       http2: { ...shared.http2, settings },
+      bytes: new ByteCounts(),
     },
   });
 }

@@ -1,5 +1,6 @@
 /** A listener for pages alone, that shares nothing with one for clients: where those are served by other threads. */
 import { DeadlineTimer } from "../../base/deadline-wheel.ts";
+import { ByteCounts } from "../../grpc/byte-counts.ts";
 import { keepaliveTimer } from "../../grpc/keepalive-run.ts";
 import { BufferBudget } from "../../http2/buffer-budget.ts";
 import { HTTP2_LIMITS, STREAM_WINDOW_BYTES } from "../../http2/limits.ts";
@@ -26,6 +27,7 @@ export function openPagesPort(listener: PagesListener, pages: Pages, log: Logger
     log: limitedLog,
     limits: new LimitLog(limitedLog),
     keepalive: new ClientKeepalive(null, keepaliveTimer()),
+    bytes: new ByteCounts(),
     http2: {
       limits: HTTP2_LIMITS,
       budget: new BufferBudget(BUFFER_BYTES_MAX),

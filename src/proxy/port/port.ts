@@ -57,6 +57,7 @@ export class Port {
           socket.setKeepAlive(true, KEEPALIVE_MS);
           socket.data = new PortConnection(socket, shared, http1, options.tls !== undefined);
           this.#connections.add(socket.data);
+          this.connectionsTotal++;
         },
         secured: (socket) => socket.data.onSecured(),
         handshakeFailed: (socket, reason, left) => socket.data.onHandshakeFailed(reason, left),
@@ -91,6 +92,9 @@ export class Port {
     for (const connection of this.#connections) counts[connection.protocol]++;
     return counts;
   }
+
+  /** Connections that were accepted since the start, those that were reset not among them. */
+  connectionsTotal = 0;
 
   /** Connections that were reset because too many were open. */
   get connectionsRefused(): number {

@@ -23,6 +23,8 @@ export class HeaderCall implements ServerCall {
   readonly head: CallHead;
   readonly deadlineMs = performance.now() + TIMEOUT_MS;
   receiver: CallReceiver = NO_RECEIVER;
+  /** It is no client's. */
+  readonly counts = null;
   finished = false;
   readonly #handler: RevisionReadHandler;
   readonly #answer = new ByteWriter();

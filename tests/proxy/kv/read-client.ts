@@ -6,6 +6,7 @@
  */
 import { CallHead } from "../../../src/grpc/call-head.ts";
 import { MESSAGE_PREFIX_BYTES } from "../../../src/grpc/message-scanner.ts";
+import type { MethodCounts } from "../../../src/grpc/method-counts.ts";
 import { type CallReceiver, NO_RECEIVER, type ServerCall } from "../../../src/grpc/server-call.ts";
 import { readStatus, type Status } from "../../../src/grpc/status.ts";
 import { type HeaderField, headerField } from "../../../src/hpack/header-field.ts";
@@ -31,6 +32,7 @@ export class ReadClient implements ServerCall {
   readonly head: CallHead;
   readonly deadlineMs: number;
   receiver: CallReceiver = NO_RECEIVER;
+  counts: MethodCounts | null = null;
   finished = false;
   /** How the proxy ended the call. */
   status: Status | undefined;

@@ -1,5 +1,6 @@
 /** The names on `/proxy/metrics`, and that each has the value of what it is named after. */
 import { expect, test } from "bun:test";
+import packageJson from "../../../package.json" with { type: "json" };
 import { createEndpoint } from "../../../src/endpoints/endpoint.ts";
 import { BufferBudget } from "../../../src/http2/buffer-budget.ts";
 import type { MembershipStats } from "../../../src/proxy/cluster/membership.ts";
@@ -29,7 +30,11 @@ function sources(others: Partial<MetricSources> = {}): MetricSources {
     reads: () => reads,
     leases: () => leases,
     buffers,
+    calls: { rows: () => [], open: 17 },
+    clientBytes: { received: 11, sent: 12 },
+    draining: () => true,
     channel: {
+      load: { bytes: { received: 13, sent: 14 }, callsOpen: 15 },
       connectionsOpen: 2,
       reports: [
         { endpoint, state: "fit", reason: undefined, latencyMs: 5 },
@@ -44,7 +49,14 @@ function sources(others: Partial<MetricSources> = {}): MetricSources {
       waitingCalls: 5,
     },
     listeners: () => [
-      ["clients", { connectionCounts: { unknown: 1, http1: 2, http2: 3 }, connectionsRefused: 4 }],
+      [
+        "clients",
+        {
+          connectionCounts: { unknown: 1, http1: 2, http2: 3 },
+          connectionsTotal: 16,
+          connectionsRefused: 4,
+        },
+      ],
     ],
     limits: () => [
       { side: "client", limit: "resets", count: 8 },
@@ -70,7 +82,14 @@ test("each value is under its name", async () => {
     'etcdproxy_client_connections{listener="clients",protocol="unknown"}': 1,
     'etcdproxy_client_connections{listener="clients",protocol="http1"}': 2,
     'etcdproxy_client_connections{listener="clients",protocol="http2"}': 3,
+    'etcdproxy_client_connections_accepted_total{listener="clients"}': 16,
     'etcdproxy_client_connections_refused_total{listener="clients"}': 4,
+    etcdproxy_client_open_calls: 17,
+    etcdproxy_client_received_bytes_total: 11,
+    etcdproxy_client_sent_bytes_total: 12,
+    etcdproxy_member_received_bytes_total: 13,
+    etcdproxy_member_sent_bytes_total: 14,
+    etcdproxy_member_open_calls: 15,
     etcdproxy_member_connections: 2,
     etcdproxy_waiting_calls: 5,
     'etcdproxy_endpoint_in_use{endpoint="10.0.0.1:2379"}': 1,
@@ -87,6 +106,7 @@ test("each value is under its name", async () => {
     etcd_grpc_proxy_cache_misses_total: reads.cacheMisses,
     etcdproxy_cache_entries: reads.cacheEntries,
     etcdproxy_cache_bytes: reads.cacheBytes,
+    etcdproxy_cache_evictions_total: reads.cacheEvictions,
     etcdproxy_shared_reads_total: reads.sharedReads,
     etcdproxy_member_reads_total: reads.upstreamReads,
     etcd_grpc_proxy_watchers_coalescing_total: watches.watchersCoalescing,
@@ -109,6 +129,9 @@ test("each value is under its name", async () => {
     etcdproxy_lease_member_heartbeats_total: leases.upstreamHeartbeats,
     etcdproxy_lease_shared_heartbeats_total: leases.sharedHeartbeats,
     etcdproxy_lease_resent_heartbeats_total: leases.resentHeartbeats,
+    [`etcdproxy_build_info{version="${packageJson.version}",bun="${Bun.version}"}`]: 1,
+    etcdproxy_draining: 1,
+    etcdproxy_event_loop_delay_seconds: 0,
   });
 });
 
