@@ -36,7 +36,7 @@ const checks: readonly (readonly [name: string, command: readonly string[]])[] =
 ];
 
 /** Groups that need processes and time come last, in this order; the others before them, by name. */
-const lateGroups = ["harness", "smoke", "e2e", "status-page", "fuzz", "workers", "faults"];
+const lateGroups = ["harness", "smoke", "e2e", "monitoring", "status-page", "fuzz", "workers", "faults"];
 /** Groups so large that each folder in them is a step of its own. */
 const dividedGroups = new Set(["e2e", "faults"]);
 /** What is run again with each other etcd. */

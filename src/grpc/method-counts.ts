@@ -36,14 +36,21 @@ export class MethodCounts {
   }
 }
 
+/** Calls that wait for the end of the turn, at most: more of them are measured before. */
+const ENDED_MAX = 1024;
+
 /** Calls that have ended in this turn: how long they took is known when it ends, as their answers are written. */
 export class EndedCalls implements EndOfTurnWork {
-  readonly #methods: MethodCounts[] = [];
-  readonly #startedMs: number[] = [];
+  readonly #methods: (MethodCounts | null)[] = Array.from({ length: ENDED_MAX }, () => null);
+  readonly #startedMs = new Float64Array(ENDED_MAX);
+  #count = 0;
 
   add(method: MethodCounts, startedMs: number): void {
-    this.#startedMs.push(startedMs);
-    if (this.#methods.push(method) === 1) atEndOfTurn(this);
+    const at = this.#count++;
+    this.#methods[at] = method;
+    this.#startedMs[at] = startedMs;
+    if (at === 0) atEndOfTurn(this);
+    else if (at === ENDED_MAX - 1) this.settle();
   }
 
   onEndOfTurn(): void {
@@ -52,11 +59,9 @@ export class EndedCalls implements EndOfTurnWork {
 
   /** All that have ended up to now are part of `durations` then. */
   settle(): void {
-    const methods = this.#methods;
-    if (methods.length === 0) return;
+    if (this.#count === 0) return;
     const nowMs = performance.now();
-    for (let i = 0; i < methods.length; i++) methods[i]!.durations.add(nowMs - this.#startedMs[i]!);
-    methods.length = 0;
-    this.#startedMs.length = 0;
+    for (let at = 0; at < this.#count; at++) this.#methods[at]!.durations.add(nowMs - this.#startedMs[at]!);
+    this.#count = 0;
   }
 }

@@ -68,15 +68,24 @@ export function readStatus(fields: readonly HeaderField[]): Status | undefined {
   return code === -1 ? undefined : { code, message };
 }
 
-/** The code in a trailer section, read without making anything; UNKNOWN when it has none, or none that can be read. */
+let lastRead: readonly HeaderField[] | null = null;
+let lastCode = 0;
+
+/**
+ * The code in a trailer section; UNKNOWN when it has none, or none that can be read. Sections are never changed, and a
+ * member's come as the same array as long as they say the same.
+ */
 export function statusCodeOf(fields: readonly HeaderField[]): number {
-  for (let i = 0; i < fields.length; i++) {
-    const { name, value } = fields[i]!;
-    if (name !== "grpc-status") continue;
-    if (value === "0") return Code.OK;
-    return /^[0-9]{1,3}$/.test(value) ? Number(value) : Code.UNKNOWN;
+  if (fields !== lastRead) {
+    lastRead = fields;
+    lastCode = readCode(fields);
   }
-  return Code.UNKNOWN;
+  return lastCode;
+}
+
+function readCode(fields: readonly HeaderField[]): number {
+  const value = fields.find(({ name }) => name === "grpc-status")?.value ?? "";
+  return /^[0-9]{1,3}$/.test(value) ? Number(value) : Code.UNKNOWN;
 }
 
 /** Percent-encodes what is not printable ASCII, and the percent sign, as UTF-8. */

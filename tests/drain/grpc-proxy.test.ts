@@ -138,8 +138,10 @@ describe("a grpc-proxy that is told to stop", () => {
     expect(kept.text.toLowerCase()).not.toContain("connection: close");
     kept.send("GET /health HTTP/1.1\r\nhost: a\r\n");
     using read = await stuckRead(client, proxy);
+    expect(await metric(proxy.metricsAddress, "etcdproxy_draining")).toBe(0);
     proxy.kill("SIGTERM");
     await refused(proxy.address);
+    expect(await metric(proxy.metricsAddress, "etcdproxy_draining")).toBe(1);
     const page = await fetch(`http://${proxy.metricsAddress}/health`);
     expect([page.status, await page.text()]).toEqual([503, '{"health":"false","reason":"draining"}']);
     kept.text = "";

@@ -146,6 +146,7 @@ describe.each([1, 2])("with --workers=%d", (workers) => {
     for (const version of ["HTTP/1.1", "HTTP/2"] as const) {
       const body = `{"key":"${Buffer.from(`json/${version}`).toString("base64")}"}`;
       expect((await inJson(version, "/etcdserverpb.KV/Range", body)).status).toBe(200);
+      expect((await inJson(version, "/v3/kv/range", body)).status).toBe(200);
       expect((await inJson(version, "/etcdserverpb.Lease/LeaseRevoke", '{"ID":"12345"}')).status).toBe(404);
       expect((await inJson(version, "/etcdserverpb.Cluster/MemberList", "{}")).status).toBe(200);
     }
@@ -156,7 +157,7 @@ describe.each([1, 2])("with --workers=%d", (workers) => {
     const [started, handled] = ["grpc_server_started_total", "grpc_server_handled_total"];
     expect(grown(before, open, started)).toEqual({
       "KV/Put": 7 + 1,
-      "KV/Range": 5,
+      "KV/Range": 3 + 2 * 2,
       "Watch/Watch": 1,
       "Lease/LeaseRevoke": 3,
       "Lease/LeaseKeepAlive": 1,
@@ -167,7 +168,7 @@ describe.each([1, 2])("with --workers=%d", (workers) => {
     expect(grown(before, open, handled)).toEqual({
       "KV/Put OK": 7,
       "KV/Put DeadlineExceeded": 1,
-      "KV/Range OK": 5,
+      "KV/Range OK": 3 + 2 * 2,
       "Lease/LeaseRevoke NotFound": 3,
       "Lock/Lock Canceled": 1,
       "unknown/unknown Unimplemented": 1,
@@ -175,7 +176,7 @@ describe.each([1, 2])("with --workers=%d", (workers) => {
     });
     expect(grown(before, open, "grpc_server_msg_received_total")).toEqual({
       "KV/Put": 7 + 1,
-      "KV/Range": 5,
+      "KV/Range": 3 + 2 * 2,
       "Watch/Watch": 1,
       "Lease/LeaseRevoke": 3,
       "Lease/LeaseKeepAlive": 3,
@@ -185,7 +186,7 @@ describe.each([1, 2])("with --workers=%d", (workers) => {
     });
     expect(grown(before, open, "grpc_server_msg_sent_total")).toEqual({
       "KV/Put": 7,
-      "KV/Range": 5,
+      "KV/Range": 3 + 2 * 2,
       "Watch/Watch": 1 + 5,
       "Lease/LeaseKeepAlive": 3,
       "Cluster/MemberList": 3,

@@ -136,6 +136,7 @@ test("/health turns clients away while the last ones finish before a stop; then 
   const response = await page(gateway, "/health");
   expect([response.status, await response.json()]).toEqual([503, { health: "false", reason: "draining" }]);
   expect(await (await page(gateway, "/proxy/endpoints")).json()).toMatchObject({ draining: true });
+  expect(valueOf(await metricsOf(gateway), "etcdproxy_draining")).toBe(1);
   client.reset();
   await closing;
   expect(await page(gateway, "/health").catch(() => "refused")).toBe("refused");

@@ -126,6 +126,19 @@ describe("the bounds", () => {
     expect([cache.entries, cache.keys]).toEqual([3, 3]);
   });
 
+  test("are what evictions are counted for, not what is old or written to", () => {
+    begin({ entriesMax: 3 });
+    for (const key of ["a", "b", "c"]) keep(key);
+    keep("a", { revision: 6 });
+    cache.onAcknowledged(range("b"), 7);
+    cache.clear();
+    for (const key of ["a", "b", "c"]) keep(key, { revision: 8 });
+    expect(cache.evictions).toBe(0);
+    keep("d", { revision: 8 });
+    keep("e", { revision: 8 });
+    expect(cache.evictions).toBe(2);
+  });
+
   test("in bytes, with what an entry costs besides its answer", () => {
     begin({ bytesMax: 4000 });
     for (let n = 0; n < 20; n++) keep(`key ${n}`, { bytes: 100 });
