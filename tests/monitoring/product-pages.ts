@@ -43,6 +43,9 @@ async function pagesOf(
   await using proxy = await startGrpcProxy(cluster.endpoints, [
     ...flags,
     "--auto-tls",
+    "--resolver-prefix=/proxies",
+    "--resolver-ttl=60",
+    "--advertise-client-url=http://proxy.example:23790",
     `--data-dir=${folder.path}/proxy-${workers}`,
   ]);
   await using gateway = await startGateway(cluster.endpoints, flags);
