@@ -37,7 +37,7 @@ class ServingWorker {
         return (await this.#product?.metricValues?.()) ?? [];
       case "page": {
         const { pages } = this.#product ?? {};
-        return pages === undefined ? null : await servePage(pages, "GET", question.path);
+        return pages === undefined ? null : await servePage(pages, "GET", question.target);
       }
       case "reload":
         return (await this.#product?.reload?.()) ?? false;

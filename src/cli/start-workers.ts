@@ -111,7 +111,7 @@ async function start(
   const ownLog = log.child(caller);
   let port: Port | null = null;
   if (further.listener !== null) {
-    const pages = pagesOfAll(serve.product, pool, wholeMetrics);
+    const pages = pagesOfAll(serve, pool, wholeMetrics);
     try {
       port = openPagesPort(further.listener, pages, ownLog);
     } catch (error) {

@@ -1,6 +1,7 @@
 /** What the main thread and the workers ask each other. */
 import type { MetricValues } from "../observe/metrics.ts";
 import type { Page } from "../observe/page.ts";
+import type { WorkerPool } from "../workers/worker-pool.ts";
 import type { GatewayFlags } from "./gateway-flags.ts";
 import type { GrpcProxyFlags } from "./grpc-proxy-flags.ts";
 import type { ReadyLine } from "./lifecycle.ts";
@@ -41,9 +42,18 @@ export interface WorkerAnswers {
 export type WorkerQuestion =
   | StartOrder
   | { readonly ask: "metrics" | "reload" | "unregister" | "alive" | "close" }
-  | { readonly ask: "page"; readonly path: string };
+  /** `target`: the page's path, and a query behind it. */
+  | { readonly ask: "page"; readonly target: string };
 
 /** What the main thread is asked: the metrics page of all workers, as text. */
 export interface MainQuestion {
   readonly ask: "whole metrics";
+}
+
+/** The workers, as they are asked for pages. */
+export type AskedPool = Pick<WorkerPool<unknown, unknown>, "count" | "ask" | "askAll">;
+
+/** Asks for a page: its path, and a query behind it. */
+export function pageAt(target: string): WorkerQuestion {
+  return { ask: "page", target };
 }

@@ -2,39 +2,34 @@
 import { eventsOfAll } from "../endpoints/endpoint-events.ts";
 import { endpointsOfAll, type EndpointsOnPage } from "../endpoints/endpoint-json.ts";
 import { madeOnce, type MakePage, type Page, type Pages, textPage } from "../observe/page.ts";
-import type { WorkerPool } from "../workers/worker-pool.ts";
-import type { ProductFlags, WorkerQuestion } from "./worker-messages.ts";
+import { type AskedPool, pageAt, type ProductFlags } from "./worker-messages.ts";
 
 /** More than a page that reads from a member may take, which is 3 s. */
 const PAGE_PATIENCE_MS = 4_000;
+/** More than one that asks several members may take, which is 5 s. */
+const MEMBER_PAGE_PATIENCE_MS = 6_000;
 /** The same at each worker; where a product has none of that name, its workers say so. */
-const OF_ANY = ["/metrics"];
+const OF_ANY = ["/metrics", "/version"];
 /** As in observe/metrics.ts, which is loaded by the first who asks. */
 const METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
-type AskedPool = Pick<WorkerPool<unknown, unknown>, "count" | "ask" | "askAll">;
-
 /** @param wholeMetrics the metrics of all workers, as text */
-export function pagesOfAll(
-  product: ProductFlags["product"],
-  pool: AskedPool,
-  wholeMetrics: () => Promise<string>,
-): Pages {
+export function pagesOfAll(serve: ProductFlags, pool: AskedPool, wholeMetrics: () => Promise<string>): Pages {
   const metrics = madeOnce(async () => textPage(200, await wholeMetrics(), METRICS_CONTENT_TYPE));
   const pages = new Map<string, MakePage>([
-    ["/health", madeOnce(() => healthOfAll(pool))],
+    ["/health", madeOnce(() => healthOfAll(pool, "/health"))],
     ...OF_ANY.map((path) => [path, madeOnce(() => anyPage(pool, path))] as const),
     ["/proxy/endpoints", madeOnce(() => endpointsPageOfAll(pool))],
     ["/proxy/metrics", metrics],
     // What the grpc-proxy has there is the members'.
-    ...(product === "gateway" ? [["/metrics", metrics] as const] : []),
+    ...(serve.product === "gateway" ? [["/metrics", metrics] as const] : []),
   ]);
   return (path) => pages.get(path);
 }
 
 /** Healthy is who is at every worker: a client comes to any of them. */
-async function healthOfAll(pool: AskedPool): Promise<Page> {
-  const told = await pool.askAll<Page | null>(pageAt("/health"), PAGE_PATIENCE_MS);
+async function healthOfAll(pool: AskedPool, path: string): Promise<Page> {
+  const told = await pool.askAll<Page | null>(pageAt(path), PAGE_PATIENCE_MS);
   const bad = told.find((page) => page !== null && page.status !== 200);
   const silent = told.indexOf(null);
   if (bad !== undefined || silent < 0) return bad ?? told[0]!;
@@ -61,12 +56,8 @@ async function endpointsPageOfAll(pool: AskedPool): Promise<Page> {
 /** What is the same at each, of the first that answers. */
 async function anyPage(pool: AskedPool, path: string): Promise<Page> {
   for (let worker = 0; worker < pool.count; worker++) {
-    const page = await pool.ask<Page | null>(worker, pageAt(path), PAGE_PATIENCE_MS).catch(() => null);
+    const page = await pool.ask<Page | null>(worker, pageAt(path), MEMBER_PAGE_PATIENCE_MS).catch(() => null);
     if (page !== null) return page;
   }
   return textPage(503, "no worker answers\n");
-}
-
-function pageAt(path: string): WorkerQuestion {
-  return { ask: "page", path };
 }

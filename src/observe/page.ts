@@ -12,8 +12,17 @@ export interface Page {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** Who asks for a page, and how. */
+export interface PageRequest {
+  /** Without the query. */
+  readonly path: string;
+  readonly query: URLSearchParams;
+  /** Aborted once nobody waits for the page any more: its reader has gone, or has all of it. */
+  readonly signal: AbortSignal;
+}
+
 /** Makes a page now. */
-export type MakePage = () => Promise<Page>;
+export type MakePage = (request: PageRequest) => Promise<Page>;
 
 /** The pages there are: by the path of a request, without its query; undefined where there is none. */
 export type Pages = (path: string) => MakePage | undefined;
@@ -21,7 +30,7 @@ export type Pages = (path: string) => MakePage | undefined;
 /**
  * One page for all who ask while it is being made: a flood of requests costs the members no more than a single one.
  */
-export function madeOnce(make: MakePage): MakePage {
+export function madeOnce(make: () => Promise<Page>): () => Promise<Page> {
   let making: Promise<Page> | null = null;
   return () => {
     making ??= make().finally(() => {
@@ -31,20 +40,51 @@ export function madeOnce(make: MakePage): MakePage {
   };
 }
 
+/** A page that is good for `keptMs` milliseconds more once it was made well: for what hardly ever changes. */
+export function keptFor(keptMs: number, make: () => Promise<Page>): () => Promise<Page> {
+  let kept: Page | null = null;
+  let madeMs = 0;
+  return async () => {
+    if (kept !== null && performance.now() - madeMs < keptMs) return kept;
+    const page = await make();
+    kept = page.status === 200 ? page : null;
+    madeMs = performance.now();
+    return page;
+  };
+}
+
 export function textPage(status: number, text: string, contentType = "text/plain; charset=utf-8"): Page {
   return { status, contentType, body: new TextEncoder().encode(text) };
 }
 
-/** The page for `method` and `target`; it never rejects. */
-export async function servePage(pages: Pages, method: string, target: string): Promise<Page> {
-  const path = target.split("?", 1)[0]!;
+const ALLOWED = { allow: "GET, HEAD" };
+
+/**
+ * The page for `method` and `target`; it never rejects.
+ *
+ * @param signal see `PageRequest`; without it nobody waits once the page is made
+ */
+export async function servePage(
+  pages: Pages,
+  method: string,
+  target: string,
+  signal?: AbortSignal,
+): Promise<Page> {
+  const queryAt = target.indexOf("?");
+  const path = queryAt < 0 ? target : target.slice(0, queryAt);
   const make = pages(path);
   if (make === undefined) return textPage(404, `${path} is not served here\n`);
-  if (method !== "GET" && method !== "HEAD") return textPage(405, `${path} is only there to be read (GET)\n`);
+  if (method !== "GET" && method !== "HEAD") {
+    return { ...textPage(405, `${path} is only there to be read (GET)\n`), headers: ALLOWED };
+  }
+  const query = new URLSearchParams(queryAt < 0 ? "" : target.slice(queryAt));
+  const over = new AbortController();
   try {
-    return await make();
+    return await make({ path, query, signal: signal ?? over.signal });
   } catch (error) {
     return textPage(500, `etcdproxy: ${error instanceof Error ? error.message : String(error)}\n`);
+  } finally {
+    over.abort();
   }
 }
 

@@ -1,12 +1,10 @@
 /** The pages beside the calls: what they say of a cluster that is well, ill, or not there. */
 import { describe, expect, test } from "bun:test";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { createEndpoint } from "../../src/endpoints/endpoint.ts";
 import { RangeResponseSchema } from "../../src/gen/etcdserverpb/kv_pb.ts";
 import { Code, type Status } from "../../src/grpc/status.ts";
 import { OwnIdentity, type SignIn } from "../../src/proxy/auth/own-identity.ts";
-import { memberMetricsPage } from "../../src/proxy/pages/member-metrics.ts";
-import { servePage, textPage, type MakePage, type Page } from "../../src/observe/page.ts";
+import { servePage, textPage, type Page } from "../../src/observe/page.ts";
 import { createPages } from "../../src/proxy/pages/pages.ts";
 import { Forwarding, READ } from "../grpc/forwarding.ts";
 import { type StandInCall, StandInMember } from "../grpc/stand-in-member.ts";
@@ -14,7 +12,7 @@ import { FakeClock } from "../harness/fake-clock.ts";
 
 const LIMITS = { sendBytesMax: 1 << 20, receiveBytesMax: 0x7fff_ffff };
 
-const OWN_METRICS: MakePage = () => Promise.resolve(textPage(200, "own 1\n"));
+const OWN_METRICS = (): Promise<Page> => Promise.resolve(textPage(200, "own 1\n"));
 
 const text = ({ body }: Page): string => new TextDecoder().decode(body);
 
@@ -149,24 +147,6 @@ describe("/health in the name of the proxy's own user", () => {
 });
 
 describe("a page", () => {
-  const serve =
-    (path: string): MakePage =>
-    () =>
-      Promise.resolve(textPage(200, path));
-
-  test("is found by its path without the query", async () => {
-    expect(text(await servePage(serve, "GET", "/metrics?a=/b"))).toBe("/metrics");
-  });
-
-  test.each(["POST", "PUT", "DELETE", "OPTIONS"])("is not served to %s", async (method) => {
-    expect((await servePage(serve, method, "/health")).status).toBe(405);
-  });
-
-  test("that fails is a 500 with the reason", async () => {
-    const page = await servePage(() => () => Promise.reject(new Error("broken")), "GET", "/");
-    expect([page.status, text(page)]).toEqual([500, "etcdproxy: broken\n"]);
-  });
-
   test("that does not exist is a 404", async () => {
     using member = new StandInMember();
     using forwarding = new Forwarding([member]);
@@ -183,57 +163,6 @@ test("/proxy/metrics is the proxy's own page", async () => {
   using forwarding = new Forwarding([member]);
   const pages = createPages(forwarding.channel, LIMITS, OWN_METRICS);
   expect(text(await servePage(pages, "GET", "/proxy/metrics?name=x"))).toBe("own 1\n");
-});
-
-describe("/metrics", () => {
-  const metrics = (answer: () => Response): Bun.Server<undefined> =>
-    Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: answer });
-  const endpointOf = (server: Bun.Server<undefined>) => createEndpoint("http", "127.0.0.1", server.port!);
-
-  test("is the first member's page", async () => {
-    await using member = metrics(
-      () => new Response("up 1\n", { headers: { "content-type": "text/plain; version=1" } }),
-    );
-    const page = await memberMetricsPage([endpointOf(member)]);
-    expect([page.status, page.contentType, text(page)]).toEqual([200, "text/plain; version=1", "up 1\n"]);
-  });
-
-  test("is the next member's when the first does not answer well", async () => {
-    await using ill = metrics(() => new Response("no", { status: 500 }));
-    await using well = metrics(() => new Response("up 1\n"));
-    expect(text(await memberMetricsPage([endpointOf(ill), endpointOf(well)]))).toBe("up 1\n");
-  });
-
-  test("that never ends is given up, and the next member's is the page", async () => {
-    const endless = new ReadableStream<Uint8Array>({
-      pull: (controller) => controller.enqueue(new Uint8Array(64 * 1024)),
-    });
-    await using ill = metrics(() => new Response(endless));
-    await using well = metrics(() => new Response("up 1\n"));
-    expect(text(await memberMetricsPage([endpointOf(ill), endpointOf(well)]))).toBe("up 1\n");
-  });
-
-  test("that comes byte by byte is given up in time", async () => {
-    const drips = new ReadableStream<Uint8Array>({
-      async pull(controller) {
-        await Bun.sleep(100);
-        controller.enqueue(new Uint8Array(1));
-      },
-    });
-    await using ill = metrics(() => new Response(drips));
-    const page = await memberMetricsPage([endpointOf(ill)]);
-    expect([page.status, text(page)]).toEqual([502, expect.stringContaining("no answer within 3000 ms")]);
-  });
-
-  test("without any member names each with its reason", async () => {
-    await using ill = metrics(() => new Response("no", { status: 500 }));
-    using gone = new StandInMember();
-    gone.down();
-    const page = await memberMetricsPage([endpointOf(ill), gone.endpoint]);
-    expect(page.status).toBe(502);
-    expect(text(page)).toContain(`${endpointOf(ill).name}: HTTP status 500\n`);
-    expect(text(page)).toContain(`${gone.endpoint.name}: `);
-  });
 });
 
 describe("/proxy/endpoints", () => {

@@ -5,7 +5,7 @@
  */
 import type { Metrics, MetricValues } from "../../observe/metrics.ts";
 import type { MetricSources } from "../metrics/metric-sources.ts";
-import { type MakePage, type Page, textPage } from "../../observe/page.ts";
+import { type Page, textPage } from "../../observe/page.ts";
 
 /** The page of a whole process of several workers, as text; absent where this proxy is all there is. */
 export type WholeMetrics = () => Promise<string>;
@@ -41,7 +41,7 @@ export class OwnMetrics {
 }
 
 /** Makes the page of a process with one proxy. */
-export function ownMetricsPage(sources: MetricSources): MakePage {
+export function ownMetricsPage(sources: MetricSources): () => Promise<Page> {
   const metrics = new OwnMetrics(sources);
   return () => metrics.page();
 }

@@ -12,8 +12,11 @@ import { SingleRequestForward } from "../forward/single-request.ts";
 import type { MemberTls } from "../../tls/member-tls.ts";
 import { endpointsPage } from "./endpoints-page.ts";
 import { healthPage } from "./health.ts";
-import { memberMetricsPage } from "./member-metrics.ts";
-import { madeOnce, type MakePage, type Pages } from "../../observe/page.ts";
+import { MEMBER_METRICS, MEMBER_VERSION, memberPage, type MemberPageKind } from "./member-page.ts";
+import { keptFor, madeOnce, type MakePage, type Page, type Pages } from "../../observe/page.ts";
+
+/** `/version` is asked by many, and is another only after a member was upgraded. */
+const VERSION_KEPT_MS = 1000;
 
 /**
  * @param ownMetrics makes `/proxy/metrics`
@@ -25,7 +28,7 @@ import { madeOnce, type MakePage, type Pages } from "../../observe/page.ts";
 export function createPages(
   channel: Channel,
   limits: ForwardLimits,
-  ownMetrics: MakePage,
+  ownMetrics: () => Promise<Page>,
   memberTls?: MemberTls,
   own: OwnIdentity | null = null,
   resolver?: DnsResolver,
@@ -37,9 +40,13 @@ export function createPages(
       new SingleRequestForward(call, channel, limits, true);
     }, SMALL_ANSWERS),
   );
+  const health = madeOnce(() => healthPage(client, own));
+  const ofMember = (kind: MemberPageKind): (() => Promise<Page>) =>
+    madeOnce(() => memberPage(kind, channel.endpoints, { tls: memberTls, resolver }));
   const pages = new Map<string, MakePage>([
-    ["/health", madeOnce(() => healthPage(client, own))],
-    ["/metrics", madeOnce(() => memberMetricsPage(channel.endpoints, memberTls, resolver))],
+    ["/health", health],
+    ["/metrics", ofMember(MEMBER_METRICS)],
+    ["/version", keptFor(VERSION_KEPT_MS, ofMember(MEMBER_VERSION))],
     ["/proxy/metrics", madeOnce(ownMetrics)],
     ["/proxy/endpoints", async () => endpointsPage(channel, besideEndpoints())],
   ]);

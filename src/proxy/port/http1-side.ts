@@ -11,11 +11,11 @@ import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { Socket } from "bun";
 import { isGrpcContentType } from "../../grpc/call-head.ts";
 import { inflatingFor } from "../limited-gzip.ts";
-import { type Pages, servePage } from "../../observe/page.ts";
 import { Http1Downstream } from "./http1-downstream.ts";
 import { HTTP1_LIMITS } from "./http1-limits.ts";
 import { requestProblem } from "./http1-rules.ts";
 import type { Downstreams } from "./http2-downstream.ts";
+import { answerPageOverHttp1 } from "./page-answer.ts";
 
 export class Http1Side {
   readonly #server: Server;
@@ -34,7 +34,7 @@ export class Http1Side {
         router.routes(routes);
       },
       fallback: (request, response) => {
-        void answerPage(pages, request as IncomingMessage, response as ServerResponse);
+        void answerPageOverHttp1(pages, request as IncomingMessage, response as ServerResponse);
       },
     });
     this.#server = createServer({ maxHeaderSize: HTTP1_LIMITS.headerBytesMax });
@@ -124,15 +124,4 @@ function statusOf(code: string | undefined): string {
 function refuseGrpc(response: ServerResponse): void {
   response.writeHead(505, { "content-type": "text/plain; charset=utf-8", connection: "close" });
   response.end("gRPC is served over HTTP/2\n");
-}
-
-async function answerPage(pages: Pages, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const page = await servePage(pages, request.method ?? "GET", request.url ?? "/");
-  response.writeHead(page.status, {
-    ...page.headers,
-    "content-type": page.contentType,
-    "content-length": page.body.length,
-  });
-  if (request.method === "HEAD") response.end();
-  else response.end(page.body);
 }

@@ -10,9 +10,8 @@ import { CallHead, isGrpcContentType } from "../../grpc/call-head.ts";
 import { type Http2CallOwner, Http2ServerCall } from "../../grpc/http2-server-call.ts";
 import { Http2Socket } from "../../grpc/http2-socket.ts";
 import type { KeepaliveRun } from "../../grpc/keepalive-run.ts";
-import { type CallLimitName, NO_RECEIVER } from "../../grpc/server-call.ts";
+import type { CallLimitName } from "../../grpc/server-call.ts";
 import { Code, type Status } from "../../grpc/status.ts";
-import { headerField } from "../../hpack/header-field.ts";
 import type { ConnectionEnd, ConnectionOptions } from "../../http2/connection-handler.ts";
 import { ErrorCode, errorCodeName } from "../../http2/error-code.ts";
 import type { RequestHead } from "../../http2/header-rules.ts";
@@ -21,9 +20,10 @@ import { ServerConnection, type ServerConnectionHandler } from "../../http2/serv
 import type { Stream } from "../../http2/stream.ts";
 import type { LimitLog } from "../../observe/limit-log.ts";
 import type { RateLimitedLog } from "../../observe/rate-limited-log.ts";
-import { type Pages, servePage } from "../../observe/page.ts";
+import type { Pages } from "../../observe/page.ts";
 import type { CallRoutes } from "./call-routes.ts";
 import type { ClientKeepalive } from "./client-keepalive.ts";
+import { answerPageOverHttp2 } from "./page-answer.ts";
 
 /** What every connection of the port shares. */
 export interface Downstreams {
@@ -98,20 +98,7 @@ export class Http2Downstream implements ServerConnectionHandler, Http2CallOwner 
     const { router } = this.#shared;
     const handler = router.universalHandler(path);
     if (handler !== undefined) router.serveByConnect(call, head.method, handler);
-    else void this.#servePage(call, head);
-  }
-
-  async #servePage(call: Http2ServerCall, head: RequestHead): Promise<void> {
-    call.receiver = { ...NO_RECEIVER, onRequestBytes: (_bytes, start, end) => call.consume(end - start) };
-    const page = await servePage(this.#shared.pages, head.method, head.path);
-    call.sendHead([
-      headerField(":status", String(page.status)),
-      headerField("content-type", page.contentType),
-      headerField("content-length", String(page.body.length)),
-      ...Object.entries(page.headers ?? {}).map(([name, value]) => headerField(name, value)),
-    ]);
-    if (head.method !== "HEAD") call.sendMessageBytes(page.body, 0, page.body.length);
-    call.finish();
+    else answerPageOverHttp2(this.#shared.pages, call, head.method, head.path);
   }
 
   /** Repeated header sections are one object, so a client's calls are nearly always of the kind of its last. */
