@@ -1,7 +1,15 @@
 /** The pages of a process of several workers, as the main thread serves them: each is made by workers. */
 import { eventsOfAll } from "../endpoints/endpoint-events.ts";
 import { endpointsOfAll, type EndpointsOnPage } from "../endpoints/endpoint-json.ts";
-import { madeOnce, type MakePage, type Page, type Pages, textPage } from "../observe/page.ts";
+import { checksOfAll } from "../observe/check-pages.ts";
+import {
+  madeOnce,
+  type MakePage,
+  type Page,
+  type PageRequest,
+  type Pages,
+  textPage,
+} from "../observe/page.ts";
 import { type AskedPool, pageAt, type ProductFlags } from "./worker-messages.ts";
 
 /** More than a page that reads from a member may take, which is 3 s. */
@@ -24,7 +32,20 @@ export function pagesOfAll(serve: ProductFlags, pool: AskedPool, wholeMetrics: (
     // What the grpc-proxy has there is the members'.
     ...(serve.product === "gateway" ? [["/metrics", metrics] as const] : []),
   ]);
-  return (path) => pages.get(path);
+  return (path) => {
+    if (CHECKS.test(path)) return (request) => checksPageOfAll(pool, request);
+    return pages.get(path);
+  };
+}
+
+const CHECKS = /^\/(livez|readyz)(\/|$)/;
+
+/** Each worker has checks of its own. */
+async function checksPageOfAll(pool: AskedPool, { path, query }: PageRequest): Promise<Page> {
+  const asked = new URLSearchParams(query);
+  asked.set("verbose", "");
+  const told = await pool.askAll<Page | null>(pageAt(`${path}?${asked.toString()}`), PAGE_PATIENCE_MS);
+  return checksOfAll(told, query.has("verbose"));
 }
 
 /** Healthy is who is at every worker: a client comes to any of them. */

@@ -1,5 +1,5 @@
 /**
- * The gateway's pages by path: `/health`, its metrics, and what is known of each endpoint.
+ * The gateway's pages by path: `/health`, `/livez`, `/readyz`, its metrics, and what is known of each endpoint.
  * Stands between the gateway's report and the listener of `--metrics-addr`; nothing is made before it is asked for.
  */
 import type { EndpointEvents } from "../endpoints/endpoint-events.ts";
@@ -9,6 +9,8 @@ import {
   type BesideEndpoints,
   type EndpointsOnPage,
 } from "../endpoints/endpoint-json.ts";
+import { checkPages } from "../observe/check-pages.ts";
+import { EVENT_LOOP_CHECK } from "../observe/liveness.ts";
 import type { Metrics, MetricValues } from "../observe/metrics.ts";
 import {
   DRAINING,
@@ -43,17 +45,25 @@ export function gatewayPages(options: GatewayPagesOptions): Pages {
       async () => endpointsPage(report(), { events: events.newest, draining: draining() }),
     ],
   ]);
-  return (path) => pages.get(path);
+  const livez = checkPages("/livez", [EVENT_LOOP_CHECK]);
+  const readyz = checkPages("/readyz", [
+    { name: "not_draining", problem: () => (draining() ? "the gateway is about to stop" : "") },
+    { name: "endpoint", problem: () => endpointProblem(report()) },
+  ]);
+  return (path) => pages.get(path) ?? livez(path) ?? readyz(path);
 }
 
-/** Healthy: a client that connects now will reach somebody, as far as is known. */
-function health({ endpoints }: GatewayReport, draining: boolean): Page {
-  if (draining) return healthAnswer(DRAINING);
-  if (endpoints.some(answers)) return healthAnswer("");
+function health(report: GatewayReport, draining: boolean): Page {
+  return healthAnswer(draining ? DRAINING : endpointProblem(report));
+}
+
+/** "" when a client that connects now will reach somebody, as far as is known; else why not. */
+function endpointProblem({ endpoints }: GatewayReport): string {
+  if (endpoints.some(answers)) return "";
   const reasons = endpoints.map(
     ({ endpoint, state, reason }) => `${endpoint.name}: ${reason === undefined ? state : reason}`,
   );
-  return healthAnswer(`no endpoint can be used: ${reasons.join(", ")}`);
+  return `no endpoint can be used: ${reasons.join(", ")}`;
 }
 
 function endpointsPage({ endpoints, traffic }: GatewayReport, beside: BesideEndpoints): Page {

@@ -19,6 +19,8 @@ import type { Router } from "./router.ts";
 /** The most that telling all clients takes, in milliseconds; and its share of the time that there is. */
 const SPREAD_MAX_MS = 5_000;
 const SPREAD_SHARE = 4;
+/** Pages that tell nothing else of a proxy that is about to stop. */
+const HEALTH_PATHS = ["/health"];
 
 export class Drain {
   readonly #timeoutMs: number;
@@ -36,10 +38,10 @@ export class Drain {
     return this.#begun;
   }
 
-  /** `pages` with a `/health` that tells of the drain as long as it lasts. */
+  /** `pages` with pages of health that tell of the drain as long as it lasts. */
   pages(pages: Pages): Pages {
     return (path) =>
-      this.#begun && path === "/health" ? () => Promise.resolve(drainingPage()) : pages(path);
+      this.#begun && HEALTH_PATHS.includes(path) ? () => Promise.resolve(drainingPage()) : pages(path);
   }
 
   /** From here on the proxy is not ready. */

@@ -33,6 +33,7 @@ import type { Logger } from "../observe/log.ts";
 import type { MetricValues } from "../observe/metrics.ts";
 import type { Pages } from "../observe/page.ts";
 import { RateLimitedLog } from "../observe/rate-limited-log.ts";
+import type { Expiry } from "../tls/expiry.ts";
 import type { MemberTls } from "../tls/member-tls.ts";
 import { RenewalWatch } from "../tls/renewal.ts";
 import { OwnIdentity } from "./auth/own-identity.ts";
@@ -177,6 +178,10 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     : null;
   const calls = new CallCounts();
   const clientBytes = new ByteCounts();
+  const expiries = function* (): Iterable<Expiry> {
+    yield* memberTls?.expiries() ?? [];
+    yield* clientTls?.expiries() ?? [];
+  };
   const ownMetrics = new OwnMetrics(
     {
       membership: membership && (() => membership.stats),
@@ -190,10 +195,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
       draining: () => drain.begun,
       listeners: () => listeners,
       limits: () => limitLog.counts,
-      expiries: function* () {
-        yield* memberTls?.expiries() ?? [];
-        yield* clientTls?.expiries() ?? [];
-      },
+      expiries,
     },
     options.worker?.wholeMetrics,
   );
@@ -226,6 +228,11 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
         events: endpointEvents.newest,
         draining: drain.begun,
       }),
+      {
+        draining: () => drain.begun,
+        expiries,
+        buffers: budget,
+      },
     ),
   );
   const downstreams: Downstreams = {

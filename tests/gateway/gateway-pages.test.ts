@@ -126,6 +126,45 @@ describe("/health", () => {
   });
 });
 
+describe("/livez and /readyz", () => {
+  const told = async (gateway: TestGateway, path: string): Promise<[number, string]> => {
+    const response = await page(gateway, path);
+    return [response.status, await response.text()];
+  };
+
+  test("pass while some endpoint can be used", async () => {
+    const gateway = await testGateway([testMember("hello").port], { metricsAddress: ANY_PORT });
+    expect(await told(gateway, "/readyz?verbose")).toEqual([200, "[+]not_draining ok\n[+]endpoint ok\nok\n"]);
+    expect(await told(gateway, "/livez")).toEqual([200, "ok\n"]);
+  });
+
+  test("tell apart a gateway that lives and one that is ready", async () => {
+    const refused = closedPort();
+    const gateway = await testGateway([refused], { metricsAddress: ANY_PORT });
+    const client = await connectClient(gateway.port);
+    await until(() => client.ended);
+    const reason = `no endpoint can be used: 127.0.0.1:${refused}: connection refused`;
+    expect(await told(gateway, "/readyz/endpoint")).toEqual([503, `[-]endpoint failed: ${reason}\n\n`]);
+    expect(await told(gateway, "/livez?verbose")).toEqual([200, "[+]event_loop ok\nok\n"]);
+  });
+
+  test("tell of a stop", async () => {
+    const gateway = await testGateway([testMember("hello").port], {
+      metricsAddress: ANY_PORT,
+      drainTimeoutMs: 30_000,
+    });
+    const client = await greeted(gateway);
+    const closing = gateway.close();
+    expect(await told(gateway, "/readyz/not_draining")).toEqual([
+      503,
+      "[-]not_draining failed: the gateway is about to stop\n\n",
+    ]);
+    expect((await told(gateway, "/livez"))[0]).toBe(200);
+    client.reset();
+    await closing;
+  });
+});
+
 test("/health turns clients away while the last ones finish before a stop; then its listener is closed", async () => {
   const gateway = await testGateway([testMember("hello").port], {
     metricsAddress: ANY_PORT,

@@ -13,10 +13,26 @@ import type { MemberTls } from "../../tls/member-tls.ts";
 import { endpointsPage } from "./endpoints-page.ts";
 import { healthPage } from "./health.ts";
 import { MEMBER_METRICS, MEMBER_VERSION, memberPage, type MemberPageKind } from "./member-page.ts";
+import { readinessChecks } from "./readiness.ts";
+import { checkPages } from "../../observe/check-pages.ts";
+import { buffersCheck, EVENT_LOOP_CHECK } from "../../observe/liveness.ts";
 import { keptFor, madeOnce, type MakePage, type Page, type Pages } from "../../observe/page.ts";
+import type { BufferBudget } from "../../http2/buffer-budget.ts";
+import type { Expiry } from "../../tls/expiry.ts";
 
 /** `/version` is asked by many, and is another only after a member was upgraded. */
 const VERSION_KEPT_MS = 1000;
+
+/** What some pages are made of besides the channel. */
+export interface PageParts {
+  /** The proxy takes leave of its clients. */
+  readonly draining?: () => boolean;
+  /** Of what is in use for TLS. */
+  readonly expiries?: () => Iterable<Expiry>;
+  readonly buffers?: Pick<BufferBudget, "heldBytes" | "bytesMax">;
+}
+
+const NO_BUFFERS = { heldBytes: 0, bytesMax: 0 };
 
 /**
  * @param ownMetrics makes `/proxy/metrics`
@@ -33,6 +49,7 @@ export function createPages(
   own: OwnIdentity | null = null,
   resolver?: DnsResolver,
   besideEndpoints: () => BesideEndpoints = () => ({ events: [], draining: false }),
+  parts: PageParts = {},
 ): Pages {
   const client: Client<typeof KV> = createClient(
     KV,
@@ -40,6 +57,7 @@ export function createPages(
       new SingleRequestForward(call, channel, limits, true);
     }, SMALL_ANSWERS),
   );
+  const { draining = () => false, expiries = () => [], buffers = NO_BUFFERS } = parts;
   const health = madeOnce(() => healthPage(client, own));
   const ofMember = (kind: MemberPageKind): (() => Promise<Page>) =>
     madeOnce(() => memberPage(kind, channel.endpoints, { tls: memberTls, resolver }));
@@ -50,5 +68,7 @@ export function createPages(
     ["/proxy/metrics", madeOnce(ownMetrics)],
     ["/proxy/endpoints", async () => endpointsPage(channel, besideEndpoints())],
   ]);
-  return (path) => pages.get(path);
+  const readyz = checkPages("/readyz", readinessChecks({ channel, draining, expiries, health }));
+  const livez = checkPages("/livez", [EVENT_LOOP_CHECK, buffersCheck(buffers, () => performance.now())]);
+  return (path) => pages.get(path) ?? readyz(path) ?? livez(path);
 }
