@@ -26,6 +26,9 @@ export function pagesOfAll(serve: ProductFlags, pool: AskedPool, wholeMetrics: (
   const metrics = madeOnce(async () => textPage(200, await wholeMetrics(), METRICS_CONTENT_TYPE));
   const pages = new Map<string, MakePage>([
     ["/health", madeOnce(() => healthOfAll(pool, "/health"))],
+    ...(serve.product === "gateway"
+      ? []
+      : [["/proxy/health", madeOnce(() => healthOfAll(pool, "/proxy/health"))] as const]),
     ...OF_ANY.map((path) => [path, madeOnce(() => anyPage(pool, path))] as const),
     ["/proxy/endpoints", madeOnce(() => endpointsPageOfAll(pool))],
     ["/proxy/metrics", metrics],

@@ -20,7 +20,7 @@ import type { Router } from "./router.ts";
 const SPREAD_MAX_MS = 5_000;
 const SPREAD_SHARE = 4;
 /** Pages that tell nothing else of a proxy that is about to stop. */
-const HEALTH_PATHS = ["/health"];
+const HEALTH_PATHS = ["/health", "/proxy/health"];
 
 export class Drain {
   readonly #timeoutMs: number;

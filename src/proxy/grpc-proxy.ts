@@ -58,6 +58,7 @@ import type { Downstreams } from "./port/http2-downstream.ts";
 import { clientAtWork } from "./limited-gzip.ts";
 import { checkAddresses, Listeners, type ListenersOptions } from "./port/listeners.ts";
 import { Router } from "./router.ts";
+import { SelfCheck } from "./self-check/self-check.ts";
 import { SharedWork, type SharedWorkParts, type SharingSwitches } from "./shared-work.ts";
 import { namespacedCalls } from "./upstream/namespaced-call.ts";
 import { StatusProbe } from "./upstream/status-probe.ts";
@@ -216,6 +217,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     calls,
   );
   const drain = new Drain(options.drainTimeoutMs, log);
+  const selfCheck = new SelfCheck(() => downstreams, own);
   const pages = drain.pages(
     createPages(
       channel,
@@ -232,6 +234,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
         draining: () => drain.begun,
         expiries,
         buffers: budget,
+        selfCheck: () => selfCheck.page(),
       },
     ),
   );
@@ -290,6 +293,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
       await membership?.leave();
       await drain.run(listeners.clients, router);
       listeners.clients.close();
+      selfCheck.close();
       upkeep.close();
       membership?.close();
       checks?.close();

@@ -5,53 +5,69 @@
  * With a user of its own the proxy reads in its name, and once more with a new token if the old one has ended. It
  * does not wait for a token: a read in nobody's name tells as well whether the member serves.
  */
-import { type Client, Code, ConnectError } from "@connectrpc/connect";
+import { type Client, ConnectError } from "@connectrpc/connect";
 import { saysTokenEnded, saysUserEmpty } from "../../etcd/auth-refusal.ts";
+import { Code, codeName } from "../../grpc/status.ts";
 import type { KV } from "../../gen/etcdserverpb/kv_pb.ts";
 import type { OwnIdentity } from "../auth/own-identity.ts";
 import { DRAINING, healthAnswer, type Page } from "../../observe/page.ts";
 
 /** The key that is read; that it does not exist does not matter. */
-const HEALTH_KEY = new TextEncoder().encode("health");
+export const HEALTH_KEY = new TextEncoder().encode("health");
 const HEALTH_TIMEOUT_MS = 3000;
 /** How long a token that was just asked for is waited for, each time. */
 const TOKEN_PATIENCE_MS = 500;
 
+/** What came of a question to a member: a gRPC status, its message not empty. */
+export interface HealthFailure {
+  readonly code: number;
+  readonly message: string;
+}
+
+/** Asks whether a client would be served, in the name of `token` ("": nobody), within `timeoutMs`; null: it would. */
+export type AskHealth = (token: string, timeoutMs: number) => Promise<HealthFailure | null>;
+
 /** `own`: in whose name it is read; null: in nobody's. */
-export async function healthPage(client: Client<typeof KV>, own: OwnIdentity | null): Promise<Page> {
-  const deadlineMs = performance.now() + HEALTH_TIMEOUT_MS;
-  const read = async (token: string): Promise<ConnectError | null> => {
+export function healthPage(client: Client<typeof KV>, own: OwnIdentity | null): Promise<Page> {
+  return healthPageOf(own, async (token, timeoutMs) => {
     const headers: Record<string, string> = token === "" ? {} : { token };
-    const timeoutMs = Math.max(1, Math.floor(deadlineMs - performance.now())); // grpc-timeout takes whole numbers.
     try {
       await client.range({ key: HEALTH_KEY, keysOnly: true }, { headers, timeoutMs });
       return null;
     } catch (error) {
-      return ConnectError.from(error);
+      const { code, rawMessage } = ConnectError.from(error);
+      return { code, message: rawMessage || codeName(code) };
     }
-  };
-  const failure = own === null ? await read("") : await readInName(own, read);
-  return healthAnswer(failure === null || isRefusal(failure) ? "" : failure.rawMessage || Code[failure.code]);
+  });
 }
 
-async function readInName(
+/** The page that tells what comes of asking in the name of `own`, or in nobody's where that is null. */
+export async function healthPageOf(own: OwnIdentity | null, ask: AskHealth): Promise<Page> {
+  const deadlineMs = performance.now() + HEALTH_TIMEOUT_MS;
+  const askInTime = (token: string): Promise<HealthFailure | null> =>
+    ask(token, Math.max(1, Math.floor(deadlineMs - performance.now()))); // grpc-timeout takes whole numbers.
+  const failure = own === null ? await askInTime("") : await askInName(own, askInTime);
+  return healthAnswer(failure === null || isRefusal(failure) ? "" : failure.message);
+}
+
+async function askInName(
   own: OwnIdentity,
-  read: (token: string) => Promise<ConnectError | null>,
-): Promise<ConnectError | null> {
+  ask: (token: string) => Promise<HealthFailure | null>,
+): Promise<HealthFailure | null> {
   const token = await own.settledToken(TOKEN_PATIENCE_MS);
-  const failure = await read(token);
+  const failure = await ask(token);
   if (failure === null || !isRefusal(failure)) return failure;
-  own.onRefused(token, failure.rawMessage);
+  own.onRefused(token, failure.message);
   const renewed = await own.settledToken(TOKEN_PATIENCE_MS);
-  return renewed === token ? failure : read(renewed);
+  return renewed === token ? failure : ask(renewed);
 }
 
-function isRefusal(failure: ConnectError): boolean {
+/** The member has answered, though not with what was asked for. */
+export function isRefusal({ code, message }: HealthFailure): boolean {
   return (
-    failure.code === Code.PermissionDenied ||
-    failure.code === Code.Unauthenticated ||
-    (failure.code === Code.InvalidArgument &&
-      (saysUserEmpty(failure.rawMessage) || saysTokenEnded(failure.rawMessage)))
+    code === Code.PERMISSION_DENIED ||
+    code === Code.UNAUTHENTICATED ||
+    (code === Code.INVALID_ARGUMENT && (saysUserEmpty(message) || saysTokenEnded(message)))
   );
 }
 

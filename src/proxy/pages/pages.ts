@@ -30,6 +30,8 @@ export interface PageParts {
   /** Of what is in use for TLS. */
   readonly expiries?: () => Iterable<Expiry>;
   readonly buffers?: Pick<BufferBudget, "heldBytes" | "bytesMax">;
+  /** Makes `/proxy/health`; without it there is none. */
+  readonly selfCheck?: () => Promise<Page>;
 }
 
 const NO_BUFFERS = { heldBytes: 0, bytesMax: 0 };
@@ -57,7 +59,7 @@ export function createPages(
       new SingleRequestForward(call, channel, limits, true);
     }, SMALL_ANSWERS),
   );
-  const { draining = () => false, expiries = () => [], buffers = NO_BUFFERS } = parts;
+  const { draining = () => false, expiries = () => [], buffers = NO_BUFFERS, selfCheck } = parts;
   const health = madeOnce(() => healthPage(client, own));
   const ofMember = (kind: MemberPageKind): (() => Promise<Page>) =>
     madeOnce(() => memberPage(kind, channel.endpoints, { tls: memberTls, resolver }));
@@ -67,6 +69,7 @@ export function createPages(
     ["/version", keptFor(VERSION_KEPT_MS, ofMember(MEMBER_VERSION))],
     ["/proxy/metrics", madeOnce(ownMetrics)],
     ["/proxy/endpoints", async () => endpointsPage(channel, besideEndpoints())],
+    ...(selfCheck === undefined ? [] : [["/proxy/health", madeOnce(selfCheck)] as const]),
   ]);
   const readyz = checkPages("/readyz", readinessChecks({ channel, draining, expiries, health }));
   const livez = checkPages("/livez", [EVENT_LOOP_CHECK, buffersCheck(buffers, () => performance.now())]);
