@@ -325,8 +325,8 @@ export const grpcProxyFlags = [
     kind: "boolean",
     default: false,
     group: "Monitoring",
-    since: "later",
-    description: "serve profiling pages under /debug/pprof/",
+    since: "live",
+    description: "serve profiling pages under /debug/pprof/, to everybody who can reach the proxy",
   },
   ...loggingFlags,
   {

@@ -56,6 +56,7 @@ class ServingWorker {
     const log = createLogger({ ...logged, worker });
     logUnexpectedErrors(log);
     const seat: WorkerSeat = {
+      index: worker,
       notices: new CacheNotices(notices, workers, worker),
       registers: worker === REGISTERING_WORKER,
       lease: new LeaseSlot(lease),

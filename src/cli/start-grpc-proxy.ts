@@ -12,6 +12,7 @@ import type { GrpcProxyOptions } from "../proxy/grpc-proxy.ts";
 import type { PagesListener } from "../proxy/port/listeners.ts";
 import type { CacheBounds } from "../proxy/kv/kv-hub.ts";
 import type { Logger } from "../observe/log.ts";
+import { ProfilePages } from "../observe/profile-pages.ts";
 import { type Address, formatAddress } from "../net/address.ts";
 import type { MemberKeepaliveOptions } from "../grpc/member-keepalive.ts";
 import type { OwnUser } from "../proxy/auth/sign-in.ts";
@@ -160,6 +161,7 @@ export async function startGrpcProxyProduct(
       callLog: callLogFlags(flags, log),
       reusePort: worker !== undefined,
       worker,
+      profiles: flags.enablePprof ? profilePages(worker) : undefined,
     });
     if (proxy.metricsAddress !== null) {
       const address = `${metricsUrl?.scheme}://${proxy.metricsAddress}`;
@@ -171,6 +173,12 @@ export async function startGrpcProxyProduct(
   } catch (error) {
     throw asUsageError(error, operatorErrors);
   }
+}
+
+function profilePages(worker: WorkerSeat | undefined): ProfilePages {
+  // What stands before the flags is not what was typed, but where the runtime keeps the program.
+  const commandLine = [process.execPath, ...process.argv.slice(2)];
+  return new ProfilePages({ commandLine, worker: worker?.index });
 }
 
 /** The members that the flags name, null where DNS names them, and whether any may speak TLS. */

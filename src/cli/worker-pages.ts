@@ -11,6 +11,7 @@ import {
   textPage,
 } from "../observe/page.ts";
 import { type AskedPool, pageAt, type ProductFlags } from "./worker-messages.ts";
+import { profilesOfWorkers } from "./worker-profiles.ts";
 
 /** More than a page that reads from a member may take, which is 3 s. */
 const PAGE_PATIENCE_MS = 4_000;
@@ -35,9 +36,11 @@ export function pagesOfAll(serve: ProductFlags, pool: AskedPool, wholeMetrics: (
     // What the grpc-proxy has there is the members'.
     ...(serve.product === "gateway" ? [["/metrics", metrics] as const] : []),
   ]);
+  const profiled = serve.product === "grpc-proxy" && serve.flags.enablePprof;
+  const profiles: Pages = profiled ? profilesOfWorkers(pool) : () => undefined;
   return (path) => {
     if (CHECKS.test(path)) return (request) => checksPageOfAll(pool, request);
-    return pages.get(path);
+    return pages.get(path) ?? profiles(path);
   };
 }
 

@@ -32,6 +32,7 @@ import { LimitLog } from "../observe/limit-log.ts";
 import type { Logger } from "../observe/log.ts";
 import type { MetricValues } from "../observe/metrics.ts";
 import type { Pages } from "../observe/page.ts";
+import type { ProfilePages } from "../observe/profile-pages.ts";
 import { RateLimitedLog } from "../observe/rate-limited-log.ts";
 import type { Expiry } from "../tls/expiry.ts";
 import type { MemberTls } from "../tls/member-tls.ts";
@@ -103,6 +104,8 @@ export interface GrpcProxyOptions extends ListenersOptions, SharingSwitches {
   readonly callLog?: { readonly values: boolean } | undefined;
   /** Absent where this proxy is all there is in the process. */
   readonly worker?: WorkerPart | undefined;
+  /** The pages of `--enable-pprof`, where that is given. */
+  readonly profiles?: ProfilePages | undefined;
 }
 
 export interface GrpcProxy {
@@ -235,6 +238,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
         expiries,
         buffers: budget,
         selfCheck: () => selfCheck.page(),
+        profiles: options.profiles?.pages,
       },
     ),
   );
@@ -289,6 +293,7 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     async close() {
       renewals.close();
       drain.begin();
+      options.profiles?.stop();
       // Before its clients are told to look for another one.
       await membership?.leave();
       await drain.run(listeners.clients, router);

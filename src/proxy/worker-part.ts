@@ -4,6 +4,8 @@ import type { CacheNotices } from "./kv/cache-notices.ts";
 import type { WholeMetrics } from "./pages/own-metrics.ts";
 
 export interface WorkerPart {
+  /** Its number among the workers, from 0. */
+  readonly index: number;
   /** What its cache tells those of the others, and hears from them. */
   readonly notices: CacheNotices;
   /** Makes `/proxy/metrics` of all workers. */

@@ -136,7 +136,9 @@ class PooledWorker<Order, Started> {
 
   start(first: Started | null): Promise<Started> {
     const { entry, order, answer, alive, hangLimits = HANG_LIMITS } = this.#options;
-    const thread = new Worker(entry, { name: `worker ${this.#index}` });
+    // The same words as the process: profiles tell them.
+    const argv = process.argv.slice(2);
+    const thread = new Worker(entry, { name: `worker ${this.#index}`, argv });
     // What is said before the worker listens, while it loads its program.
     let unheard: ThreadMessage[] | null = [];
     const conversation = new Conversation({

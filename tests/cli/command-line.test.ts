@@ -86,6 +86,7 @@ const grpcProxyDefaults: GrpcProxyFlags = {
   tlsMinVersion: "TLS1.2",
   tlsMaxVersion: "",
   metricsAddr: "",
+  enablePprof: false,
   configFile: "",
   user: "",
   passwordFile: "",
@@ -282,8 +283,8 @@ describe("a flag whose feature comes later", () => {
     expect(errorLine(["grpc-proxy", "start", "--experimental-leasing-prefix="])).toBe(
       "not supported yet: --experimental-leasing-prefix",
     );
-    expect(errorLine(["grpc-proxy", "start", "--enable-pprof=false"])).toBe(
-      "not supported yet: --enable-pprof",
+    expect(errorLine(["grpc-proxy", "start", "--experimental-serializable-ordering=false"])).toBe(
+      "not supported yet: --experimental-serializable-ordering",
     );
   });
 });

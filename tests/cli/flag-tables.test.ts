@@ -82,7 +82,6 @@ describe("the flag tables", () => {
   test("what is not built yet, and refused", () => {
     expect(laterNames(gatewayFlags)).toEqual([]);
     expect(laterNames(grpcProxyFlags)).toEqual([
-      "enable-pprof",
       "experimental-leasing-prefix",
       "experimental-serializable-ordering",
     ]);

@@ -32,6 +32,8 @@ export interface PageParts {
   readonly buffers?: Pick<BufferBudget, "heldBytes" | "bytesMax">;
   /** Makes `/proxy/health`; without it there is none. */
   readonly selfCheck?: () => Promise<Page>;
+  /** Pages under `/debug/pprof/`, where they are asked for. */
+  readonly profiles?: Pages | undefined;
 }
 
 const NO_BUFFERS = { heldBytes: 0, bytesMax: 0 };
@@ -59,7 +61,7 @@ export function createPages(
       new SingleRequestForward(call, channel, limits, true);
     }, SMALL_ANSWERS),
   );
-  const { draining = () => false, expiries = () => [], buffers = NO_BUFFERS, selfCheck } = parts;
+  const { draining = () => false, expiries = () => [], buffers = NO_BUFFERS, selfCheck, profiles } = parts;
   const health = madeOnce(() => healthPage(client, own));
   const ofMember = (kind: MemberPageKind): (() => Promise<Page>) =>
     madeOnce(() => memberPage(kind, channel.endpoints, { tls: memberTls, resolver }));
@@ -73,5 +75,5 @@ export function createPages(
   ]);
   const readyz = checkPages("/readyz", readinessChecks({ channel, draining, expiries, health }));
   const livez = checkPages("/livez", [EVENT_LOOP_CHECK, buffersCheck(buffers, () => performance.now())]);
-  return (path) => pages.get(path) ?? readyz(path) ?? livez(path);
+  return (path) => pages.get(path) ?? readyz(path) ?? livez(path) ?? profiles?.(path);
 }
