@@ -8,7 +8,7 @@ import { type Endpoint, EndpointError, parseEndpoints, withScheme } from "../end
 import { SrvDiscoveryError } from "../endpoints/srv-discovery.ts";
 import { ListenError } from "../net/listen.ts";
 import type { MembershipFlags } from "../proxy/cluster/membership.ts";
-import type { GrpcProxyOptions } from "../proxy/grpc-proxy.ts";
+import type { GrpcProxyOptions } from "../proxy/grpc-proxy-options.ts";
 import type { PagesListener } from "../proxy/port/listeners.ts";
 import type { CacheBounds } from "../proxy/kv/kv-hub.ts";
 import type { Logger } from "../observe/log.ts";

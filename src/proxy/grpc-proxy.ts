@@ -2,12 +2,10 @@
  * The grpc-proxy: its parts put together, started and stopped.
  */
 import { hostname } from "node:os";
-import { createClient, type Transport } from "@connectrpc/connect";
+import { createClient } from "@connectrpc/connect";
 import { DeadlineTimer } from "../base/deadline-wheel.ts";
-import type { Balancer } from "../endpoints/balancer.ts";
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import { EndpointEvents } from "../endpoints/endpoint-events.ts";
-import type { EndpointSource } from "../endpoints/endpoint-refresh.ts";
 import { HealthChecks, type HealthCheckTimes } from "../endpoints/health-checks.ts";
 import { decodedAnswerBytes } from "../etcd/message-weight.ts";
 import { Namespace } from "../etcd/namespace.ts";
@@ -17,25 +15,18 @@ import { Cluster } from "../gen/etcdserverpb/cluster_pb.ts";
 import { AnswerMemory } from "../grpc/answer-memory.ts";
 import { ByteCounts } from "../grpc/byte-counts.ts";
 import { Channel } from "../grpc/channel.ts";
-import type { ChannelEvents } from "../grpc/channel-options.ts";
-import { connectTransport } from "../grpc/connect-transport.ts";
-import { type AnswerBounds, SMALL_ANSWERS } from "../grpc/in-process-call.ts";
 import { keepaliveTimer } from "../grpc/keepalive-run.ts";
-import { MemberKeepalive, type MemberKeepaliveOptions } from "../grpc/member-keepalive.ts";
+import { MemberKeepalive } from "../grpc/member-keepalive.ts";
 import { REAL_CLOCK } from "../grpc/real-clock.ts";
 import { BufferBudget } from "../http2/buffer-budget.ts";
 import type { ConnectionOptions } from "../http2/connection-handler.ts";
 import { HTTP2_LIMITS, STREAM_WINDOW_BYTES } from "../http2/limits.ts";
 import { defaultSettings } from "../http2/settings.ts";
-import { createResolver, type DnsResolver } from "../net/resolver.ts";
+import { createResolver } from "../net/resolver.ts";
 import { LimitLog } from "../observe/limit-log.ts";
 import type { Logger } from "../observe/log.ts";
-import type { MetricValues } from "../observe/metrics.ts";
-import type { Pages } from "../observe/page.ts";
-import type { ProfilePages } from "../observe/profile-pages.ts";
 import { RateLimitedLog } from "../observe/rate-limited-log.ts";
 import type { Expiry } from "../tls/expiry.ts";
-import type { MemberTls } from "../tls/member-tls.ts";
 import { RenewalWatch } from "../tls/renewal.ts";
 import { OwnIdentity } from "./auth/own-identity.ts";
 import { type OwnUser, signInOf } from "./auth/sign-in.ts";
@@ -48,82 +39,22 @@ import { Membership, type MembershipFlags } from "./cluster/membership.ts";
 import { RegistrationCalls } from "./cluster/registration-calls.ts";
 import type { TypedServices } from "./connect-services.ts";
 import type { ForwardLimits } from "./forward/forward-limits.ts";
-import { SingleRequestForward } from "./forward/single-request.ts";
 import { Drain } from "./drain.ts";
-import { MemberLog } from "./member-log.ts";
+import { channelEvents } from "./channel-events.ts";
 import { CallCounts } from "./metrics/call-counts.ts";
 import { OwnMetrics } from "./pages/own-metrics.ts";
 import { createPages } from "./pages/pages.ts";
-import { ClientKeepalive, type ClientKeepaliveOptions } from "./port/client-keepalive.ts";
+import { ClientKeepalive } from "./port/client-keepalive.ts";
 import type { Downstreams } from "./port/http2-downstream.ts";
 import { clientAtWork } from "./limited-gzip.ts";
-import { checkAddresses, Listeners, type ListenersOptions } from "./port/listeners.ts";
+import { checkAddresses, Listeners } from "./port/listeners.ts";
+import type { GrpcProxy, GrpcProxyOptions } from "./grpc-proxy-options.ts";
 import { Router } from "./router.ts";
 import { SelfCheck } from "./self-check/self-check.ts";
-import { SharedWork, type SharedWorkParts, type SharingSwitches } from "./shared-work.ts";
+import { SharedWork, type SharedWorkParts } from "./shared-work.ts";
 import { namespacedCalls } from "./upstream/namespaced-call.ts";
+import { memberTransport } from "./upstream/member-transport.ts";
 import { StatusProbe } from "./upstream/status-probe.ts";
-import type { WorkerPart } from "./worker-part.ts";
-
-export interface GrpcProxyOptions extends ListenersOptions, SharingSwitches {
-  readonly endpoints: readonly Endpoint[];
-  /** How the endpoints were discovered; null: they were named. */
-  readonly discovery?: EndpointSource | null | undefined;
-  /** How often the endpoints are read from the cluster's member list, in milliseconds; 0: never. */
-  readonly autoSyncIntervalMs?: number;
-  /** Prefix of all keys at the members, which clients do not see; "": there is none. */
-  readonly namespace?: string;
-  /** With a namespace: calls that act on the whole cluster are refused. */
-  readonly namespaceStrict?: boolean;
-  /** Looks members' host names up; without it the system does. */
-  readonly resolver?: DnsResolver | undefined;
-  /** What MemberList answers; empty: the members'. */
-  readonly advertiseClientUrl: string;
-  /** How it is registered for others to find, under that URL; null: it is not. */
-  readonly membership?: MembershipFlags | null | undefined;
-  readonly sendBytesMax: number;
-  readonly receiveBytesMax: number;
-  readonly concurrentStreamsMax: number;
-  readonly bufferBytesMax: number;
-  readonly dialTimeoutMs: number;
-  readonly balancer: Balancer;
-  /** Null: members are not checked. */
-  readonly healthChecks: HealthCheckTimes | null;
-  /** Without it silent members are not asked whether they live. */
-  readonly memberKeepalive?: MemberKeepaliveOptions | null | undefined;
-  /** Without it neither are clients, and these may ask as often as they like. */
-  readonly clientKeepalive?: ClientKeepaliveOptions | undefined;
-  /** How long clients may take to finish when the proxy stops. */
-  readonly drainTimeoutMs: number;
-  /** For endpoints that are https. */
-  readonly memberTls?: MemberTls | undefined;
-  /** Who the proxy is at etcd, for what it does by itself; null: nobody. */
-  readonly ownUser?: OwnUser | null | undefined;
-  readonly log: Logger;
-  /** Every call is logged, with the values of keys or without; absent: none is. */
-  readonly callLog?: { readonly values: boolean } | undefined;
-  /** Absent where this proxy is all there is in the process. */
-  readonly worker?: WorkerPart | undefined;
-  /** The pages of `--enable-pprof`, where that is given. */
-  readonly profiles?: ProfilePages | undefined;
-}
-
-export interface GrpcProxy {
-  /** Where it listens, `host:port`. */
-  readonly address: string;
-  /** Where the pages are served too; null: nowhere. */
-  readonly metricsAddress: string | null;
-  /** What it serves besides calls, for who serves it elsewhere too. */
-  readonly pages: Pages;
-  /** The values of its metrics, those of other workers not among them. */
-  metricValues(): Promise<MetricValues>;
-  /** Reads certificates, keys, authorities and revocation lists anew, now. False: there are none. */
-  reload(): Promise<boolean>;
-  /** Takes the registration of the whole process back, whichever worker keeps it. Resolves after a second at the most. */
-  unregister(): Promise<void>;
-  /** Stops: clients finish within the drain timeout, those who do not are cut. */
-  close(): Promise<void>;
-}
 
 /** However small the buffers are, a member's message of this size is gathered: etcd's can be as large. */
 const GATHERED_BYTES_MIN = 16 * 1024 * 1024;
@@ -209,38 +140,33 @@ export async function startGrpcProxy(options: GrpcProxyOptions): Promise<GrpcPro
     memory,
     decodedBytes: decodedAnswerBytes,
   };
-  const router = new Router(
+  const router = new Router({
     channel,
     limits,
     typed,
-    sharedWork,
-    connectAnswers,
-    namespace ? (method) => namespaceRefusal(method, strict) : undefined,
-    await callLog(options),
+    hubs: sharedWork,
+    answers: connectAnswers,
+    refusal: namespace ? (method) => namespaceRefusal(method, strict) : undefined,
+    callLog: await callLog(options),
     calls,
-  );
+  });
   const drain = new Drain(options.drainTimeoutMs, log);
   const selfCheck = new SelfCheck(() => downstreams, own);
   const pages = drain.pages(
-    createPages(
+    createPages({
       channel,
       limits,
-      () => ownMetrics.page(),
+      ownMetrics: () => ownMetrics.page(),
       memberTls,
       own,
-      options.resolver,
-      () => ({
-        events: endpointEvents.newest,
-        draining: drain.begun,
-      }),
-      {
-        draining: () => drain.begun,
-        expiries,
-        buffers: budget,
-        selfCheck: () => selfCheck.page(),
-        profiles: options.profiles?.pages,
-      },
-    ),
+      resolver: options.resolver,
+      besideEndpoints: () => ({ events: endpointEvents.newest, draining: drain.begun }),
+      draining: () => drain.begun,
+      expiries,
+      buffers: budget,
+      selfCheck: () => selfCheck.page(),
+      profiles: options.profiles?.pages,
+    }),
   );
   const downstreams: Downstreams = {
     router,
@@ -333,41 +259,6 @@ function healthChecks(
   });
 }
 
-function channelEvents(
-  log: Logger,
-  limitedLog: RateLimitedLog,
-  limitLog: LimitLog,
-  endpointEvents: EndpointEvents,
-  onConnected: () => void,
-): ChannelEvents {
-  const memberLog = new MemberLog(log, limitedLog);
-  return {
-    onConnected(endpoint) {
-      memberLog.onConnected(endpoint);
-      endpointEvents.connected(endpoint);
-      onConnected();
-    },
-    onUnexpectedError(error, peer) {
-      limitedLog.write("error", "unexpected member", "unexpected error on a member's connection", {
-        peer,
-        error: error.stack ?? error.message,
-      });
-    },
-    onEndpointFailed(endpoint, reason, news) {
-      if (!news) return;
-      memberLog.onFailed(endpoint, reason);
-      endpointEvents.failed(endpoint, reason);
-    },
-    onJudged(endpoint, verdict) {
-      memberLog.onJudged(endpoint, verdict);
-      endpointEvents.judged(endpoint, verdict);
-    },
-    onLimit(endpoint, limit, reason) {
-      limitLog.reached("member", limit, endpoint.name, { reason });
-    },
-  };
-}
-
 /** `gathered`: for calls whose messages are gathered here rather than passed on as they come. */
 function forwardLimits({ sendBytesMax, receiveBytesMax, bufferBytesMax }: GrpcProxyOptions): {
   limits: ForwardLimits;
@@ -421,17 +312,6 @@ function ownIdentity(user: OwnUser, channel: Channel, limits: ForwardLimits, log
     clock: REAL_CLOCK,
     reports: new SignInLog(log, user.name, endpoint, () => performance.now()),
   });
-}
-
-/** What typed clients of the proxy's own run on: their unary calls go to a member as they are. */
-function memberTransport(
-  channel: Channel,
-  limits: ForwardLimits,
-  bounds: AnswerBounds = SMALL_ANSWERS,
-): Transport {
-  return connectTransport((call) => {
-    new SingleRequestForward(call, channel, limits, true);
-  }, bounds);
 }
 
 /** The methods the proxy answers itself. */

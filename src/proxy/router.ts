@@ -69,6 +69,25 @@ export interface Hubs {
   readonly leases: LeaseHub | null;
 }
 
+export interface RouterParts {
+  readonly channel: Channel;
+  readonly limits: ForwardLimits;
+  /** The methods that the proxy answers itself. */
+  readonly typed: TypedServices;
+  readonly hubs: Hubs;
+  /** What is gathered for callers of other protocols than gRPC. */
+  readonly answers: AnswerBounds;
+  /**
+   * What calls of a method (undefined: one that is not known) are answered by rule, null for those that are served;
+   * absent: all are.
+   */
+  readonly refusal?: ((method: DescMethod | undefined) => Status | null) | undefined;
+  /** Null, or absent: calls are not logged. */
+  readonly callLog?: CallLog | null;
+  /** Where calls are counted. */
+  readonly calls?: CallCounts;
+}
+
 export class Router {
   readonly #channel: Channel;
   readonly #limits: ForwardLimits;
@@ -83,26 +102,14 @@ export class Router {
   /** Null: calls are not logged. */
   readonly #callLog: CallLog | null;
 
-  /**
-   * `answers`: what is gathered for callers of other protocols than gRPC; `refusal`: what calls of a method (undefined:
-   * one that is not known) are answered by rule, null for those that are served; `calls`: where calls are counted.
-   */
-  constructor(
-    channel: Channel,
-    limits: ForwardLimits,
-    typed: TypedServices,
-    hubs: Hubs,
-    answers: AnswerBounds,
-    refusal: (method: DescMethod | undefined) => Status | null = () => null,
-    callLog: CallLog | null = null,
-    calls = new CallCounts(),
-  ) {
-    this.#callLog = callLog;
-    this.#channel = channel;
-    this.#limits = limits;
+  constructor(parts: RouterParts) {
+    const { hubs, typed, refusal = () => null, calls = new CallCounts() } = parts;
+    this.#callLog = parts.callLog ?? null;
+    this.#channel = parts.channel;
+    this.#limits = parts.limits;
     this.#typed = typed;
     this.#hubs = hubs;
-    this.#answers = answers;
+    this.#answers = parts.answers;
     const unknown = refusal(undefined);
     this.#unknownMethod = {
       lane:

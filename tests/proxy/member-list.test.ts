@@ -49,13 +49,13 @@ async function ask(
   );
   const list = new AdvertisedMemberList(members, { name: hostname(), clientUrl: URL }, () => registered);
   const typed = { [Cluster.typeName]: { memberList: list.memberList.bind(list) } };
-  const router = new Router(
-    forwarding.channel,
-    LIMITS,
+  const router = new Router({
+    channel: forwarding.channel,
+    limits: LIMITS,
     typed,
-    { kv: null, watch: null, leases: null },
-    SMALL_ANSWERS,
-  );
+    hubs: { kv: null, watch: null, leases: null },
+    answers: SMALL_ANSWERS,
+  });
   const call = new RecordedCall({
     path: methodPath(Cluster.method.memberList),
     fields: [headerField("token", "t.1"), headerField("x-other", "1")],

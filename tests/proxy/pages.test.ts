@@ -21,7 +21,7 @@ async function health(answer: (call: StandInCall) => void): Promise<{ page: Page
   using member = new StandInMember({ answer });
   using forwarding = new Forwarding([member]);
   const page = await servePage(
-    createPages(forwarding.channel, LIMITS, OWN_METRICS),
+    createPages({ channel: forwarding.channel, limits: LIMITS, ownMetrics: OWN_METRICS }),
     "GET",
     "/health?verbose",
   );
@@ -91,7 +91,7 @@ describe("/health in the name of the proxy's own user", () => {
       },
     });
     using forwarding = new Forwarding([member]);
-    const pages = createPages(forwarding.channel, LIMITS, OWN_METRICS, undefined, own);
+    const pages = createPages({ channel: forwarding.channel, limits: LIMITS, ownMetrics: OWN_METRICS, own });
     const page = await servePage(pages, "GET", "/health");
     own.close();
     return { page, tokens: member.calls.map((call) => call.field("token")) };
@@ -150,7 +150,7 @@ describe("a page", () => {
   test("that does not exist is a 404", async () => {
     using member = new StandInMember();
     using forwarding = new Forwarding([member]);
-    const pages = createPages(forwarding.channel, LIMITS, OWN_METRICS);
+    const pages = createPages({ channel: forwarding.channel, limits: LIMITS, ownMetrics: OWN_METRICS });
     for (const method of ["GET", "POST"]) {
       const page = await servePage(pages, method, "/nope");
       expect([page.status, text(page)]).toEqual([404, "/nope is not served here\n"]);
@@ -161,7 +161,7 @@ describe("a page", () => {
 test("/proxy/metrics is the proxy's own page", async () => {
   using member = new StandInMember();
   using forwarding = new Forwarding([member]);
-  const pages = createPages(forwarding.channel, LIMITS, OWN_METRICS);
+  const pages = createPages({ channel: forwarding.channel, limits: LIMITS, ownMetrics: OWN_METRICS });
   expect(text(await servePage(pages, "GET", "/proxy/metrics?name=x"))).toBe("own 1\n");
 });
 
@@ -173,7 +173,7 @@ describe("/proxy/endpoints", () => {
     await forwarding.connectedTo(first);
     forwarding.channel.judge(first.endpoint, { kind: "fit", latencyMs: 2 });
     forwarding.channel.judge(second.endpoint, { kind: "unfit", reason: "has no leader" });
-    const pages = createPages(forwarding.channel, LIMITS, OWN_METRICS);
+    const pages = createPages({ channel: forwarding.channel, limits: LIMITS, ownMetrics: OWN_METRICS });
     const page = await servePage(pages, "GET", "/proxy/endpoints");
     expect(JSON.parse(text(page))).toEqual({
       endpoints: [

@@ -8,7 +8,7 @@ import { Lease } from "../../src/gen/etcdserverpb/lease_pb.ts";
 import { Code } from "../../src/grpc/status.ts";
 import { SMALL_ANSWERS } from "../../src/grpc/in-process-call.ts";
 import type { LeaseHub } from "../../src/proxy/lease/lease-hub.ts";
-import { Router } from "../../src/proxy/router.ts";
+import { Router, type RouterParts } from "../../src/proxy/router.ts";
 import { headerField } from "../../src/hpack/header-field.ts";
 import { waitFor } from "../harness/wait-for.ts";
 import { ended, Forwarding } from "../grpc/forwarding.ts";
@@ -24,14 +24,14 @@ class Scene implements Disposable {
   readonly forwarding = new Forwarding([this.member]);
   readonly router: Router;
 
-  constructor(typed: ConstructorParameters<typeof Router>[2] = {}) {
-    this.router = new Router(
-      this.forwarding.channel,
-      LIMITS,
+  constructor(typed: RouterParts["typed"] = {}) {
+    this.router = new Router({
+      channel: this.forwarding.channel,
+      limits: LIMITS,
       typed,
-      { kv: null, watch: null, leases: null },
-      SMALL_ANSWERS,
-    );
+      hubs: { kv: null, watch: null, leases: null },
+      answers: SMALL_ANSWERS,
+    });
   }
 
   serve(path: string): RecordedCall {
@@ -119,13 +119,13 @@ describe("a call of LeaseKeepAlive", () => {
     const forwarding = new Forwarding([member]);
     const served: RecordedCall[] = [];
     const leases = { serve: (call: RecordedCall) => served.push(call) } as unknown as LeaseHub;
-    const router = new Router(
-      forwarding.channel,
-      LIMITS,
-      {},
-      { kv: null, watch: null, leases },
-      SMALL_ANSWERS,
-    );
+    const router = new Router({
+      channel: forwarding.channel,
+      limits: LIMITS,
+      typed: {},
+      hubs: { kv: null, watch: null, leases },
+      answers: SMALL_ANSWERS,
+    });
     const fields = encoding === null ? [] : [headerField("grpc-encoding", encoding)];
     router.serve(new RecordedCall({ path, fields }));
     const reached = async (): Promise<boolean> => {

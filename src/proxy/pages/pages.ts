@@ -3,12 +3,10 @@ import { type Client, createClient } from "@connectrpc/connect";
 import type { BesideEndpoints } from "../../endpoints/endpoint-json.ts";
 import { KV } from "../../gen/etcdserverpb/kv_pb.ts";
 import type { Channel } from "../../grpc/channel.ts";
-import { connectTransport } from "../../grpc/connect-transport.ts";
-import { SMALL_ANSWERS } from "../../grpc/in-process-call.ts";
 import type { DnsResolver } from "../../net/resolver.ts";
 import type { OwnIdentity } from "../auth/own-identity.ts";
 import type { ForwardLimits } from "../forward/forward-limits.ts";
-import { SingleRequestForward } from "../forward/single-request.ts";
+import { memberTransport } from "../upstream/member-transport.ts";
 import type { MemberTls } from "../../tls/member-tls.ts";
 import { endpointsPage } from "./endpoints-page.ts";
 import { healthPage } from "./health.ts";
@@ -23,8 +21,20 @@ import type { Expiry } from "../../tls/expiry.ts";
 /** `/version` is asked by many, and is another only after a member was upgraded. */
 const VERSION_KEPT_MS = 1000;
 
-/** What some pages are made of besides the channel. */
+/** What the pages are made of. */
 export interface PageParts {
+  readonly channel: Channel;
+  readonly limits: ForwardLimits;
+  /** Makes `/proxy/metrics`. */
+  readonly ownMetrics: () => Promise<Page>;
+  /** For members that are https. */
+  readonly memberTls?: MemberTls | undefined;
+  /** The proxy's own user; null, or absent: it has none. */
+  readonly own?: OwnIdentity | null;
+  /** Looks members' names up in place of the system. */
+  readonly resolver?: DnsResolver | undefined;
+  /** What else there is to tell on `/proxy/endpoints`. */
+  readonly besideEndpoints?: () => BesideEndpoints;
   /** The proxy takes leave of its clients. */
   readonly draining?: () => boolean;
   /** Of what is in use for TLS. */
@@ -38,30 +48,11 @@ export interface PageParts {
 
 const NO_BUFFERS = { heldBytes: 0, bytesMax: 0 };
 
-/**
- * @param ownMetrics makes `/proxy/metrics`
- * @param memberTls for members that are https
- * @param own the proxy's own user, null when it has none
- * @param resolver looks members' names up in place of the system
- * @param besideEndpoints what else there is to tell on `/proxy/endpoints`
- */
-export function createPages(
-  channel: Channel,
-  limits: ForwardLimits,
-  ownMetrics: () => Promise<Page>,
-  memberTls?: MemberTls,
-  own: OwnIdentity | null = null,
-  resolver?: DnsResolver,
-  besideEndpoints: () => BesideEndpoints = () => ({ events: [], draining: false }),
-  parts: PageParts = {},
-): Pages {
-  const client: Client<typeof KV> = createClient(
-    KV,
-    connectTransport((call) => {
-      new SingleRequestForward(call, channel, limits, true);
-    }, SMALL_ANSWERS),
-  );
-  const { draining = () => false, expiries = () => [], buffers = NO_BUFFERS, selfCheck, profiles } = parts;
+export function createPages(parts: PageParts): Pages {
+  const { channel, limits, ownMetrics, memberTls, own = null, resolver, selfCheck, profiles } = parts;
+  const { draining = () => false, expiries = () => [], buffers = NO_BUFFERS } = parts;
+  const { besideEndpoints = () => ({ events: [], draining: false }) } = parts;
+  const client: Client<typeof KV> = createClient(KV, memberTransport(channel, limits));
   const health = madeOnce(() => healthPage(client, own));
   const ofMember = (kind: MemberPageKind): (() => Promise<Page>) =>
     madeOnce(() => memberPage(kind, channel.endpoints, { tls: memberTls, resolver }));

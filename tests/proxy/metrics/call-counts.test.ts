@@ -24,16 +24,15 @@ class Scene implements Disposable {
   readonly member = new StandInMember();
   readonly forwarding = new Forwarding([this.member]);
   readonly calls = new CallCounts();
-  readonly router = new Router(
-    this.forwarding.channel,
-    LIMITS,
-    { [Cluster.typeName]: { memberList: () => create(MemberListResponseSchema, {}) } },
-    { kv: null, watch: null, leases: null },
-    SMALL_ANSWERS,
-    (method) => (method === Auth.method.authEnable ? REFUSAL : null),
-    null,
-    this.calls,
-  );
+  readonly router = new Router({
+    channel: this.forwarding.channel,
+    limits: LIMITS,
+    typed: { [Cluster.typeName]: { memberList: () => create(MemberListResponseSchema, {}) } },
+    hubs: { kv: null, watch: null, leases: null },
+    answers: SMALL_ANSWERS,
+    refusal: (method) => (method === Auth.method.authEnable ? REFUSAL : null),
+    calls: this.calls,
+  });
 
   /** A call that comes in JSON. */
   inJson(path: string, body: string, ...fields: readonly [name: string, value: string][]): RecordedCall {

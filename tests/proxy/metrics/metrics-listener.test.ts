@@ -4,7 +4,8 @@ import { createEndpoint, EndpointError } from "../../../src/endpoints/endpoint.t
 import { type Address, parseAddress } from "../../../src/net/address.ts";
 import { ListenError } from "../../../src/net/listen.ts";
 import { createLogger } from "../../../src/observe/log.ts";
-import { type GrpcProxy, startGrpcProxy } from "../../../src/proxy/grpc-proxy.ts";
+import { startGrpcProxy } from "../../../src/proxy/grpc-proxy.ts";
+import type { GrpcProxy } from "../../../src/proxy/grpc-proxy-options.ts";
 import { freePorts } from "../../harness/free-ports.ts";
 
 const ANY_PORT = { hostname: "127.0.0.1", port: 0 };
