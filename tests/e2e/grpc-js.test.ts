@@ -183,8 +183,10 @@ describe("clients", () => {
     try {
       await Promise.all(clients.map((client) => client.unary(KV.method.range, { key: bytes("shared") })));
       expect(connectionsTo(process.pid, address)).toBeGreaterThanOrEqual(CLIENTS);
-      await waitFor("the checks to be connected", () => !upstreamConnections().includes(0));
-      expect(upstreamConnections()).toEqual([1, 1, 1]);
+      // Where a check was late, its connection is replaced by another.
+      await waitFor("one connection to each member", () =>
+        upstreamConnections().every((connections) => connections === 1),
+      );
     } finally {
       for (const client of clients) client.close();
     }

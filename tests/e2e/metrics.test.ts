@@ -82,7 +82,7 @@ describe("the listener of --metrics-addr serves nothing else:", () => {
   });
 
   test.each(versions)("no other page over %s", async (version) => {
-    expect((await curl(version, `${metricsUrl}/`)).status).toBe(404);
+    expect((await curl(version, `${metricsUrl}/elsewhere`)).status).toBe(404);
   });
 });
 
