@@ -1,9 +1,9 @@
 /**
  * What the revision is now, and whether a caller may watch a range: asked of a member once for all who wait.
  *
- * Whoever asks is answered by a read that was sent after that, and at most one is under way for each token and
- * range: those who come meanwhile share the next. Without a token there is nothing to check but whether the
- * member wants one, so there all ranges share.
+ * Whoever asks is answered by a read that was sent after that, and one at a time is under way for each token and
+ * range: those who come meanwhile share the next, which does not wait for ever for one that a member has swallowed.
+ * Without a token there is nothing to check but whether the member wants one, so there all ranges share.
  */
 import type { Clock } from "../../base/clock.ts";
 import { KeyRange } from "../../etcd/key-range.ts";
@@ -31,6 +31,10 @@ interface Probe {
   readonly token: string;
   readonly range: KeyRange | null;
   waiting: Asking[];
+  /** The read whose end the next one waits for; null before the first. */
+  underWay: { readonly sentAtMs: number } | null;
+  /** Calls off that the next one goes without it. */
+  cancelHang: (() => void) | null;
 }
 
 /** Codes by which etcd refuses a caller, rather than failing. */
@@ -41,17 +45,25 @@ const REFUSALS: ReadonlySet<number> = new Set([
   Code.FAILED_PRECONDITION,
 ]);
 
+/** A refused watch that has brought no header by then, in milliseconds, is asked for again, of the member in use then. */
+const HEADER_WITHIN_MS = 10_000;
+
 export class RevisionProbes {
   readonly #calls: WatchCalls;
   readonly #clock: Clock;
+  readonly #hangMs: number;
   readonly #probes = new Map<string, Probe>();
 
   readonly #lastHeader: () => AnswerHeader | null;
 
-  /** `lastHeader`: the newest header that a member has sent. */
-  constructor(calls: WatchCalls, clock: Clock, lastHeader: () => AnswerHeader | null) {
+  /**
+   * `hangMs`: how long a read may keep the next one waiting, in milliseconds. `lastHeader`: the newest header that a
+   * member has sent.
+   */
+  constructor(calls: WatchCalls, clock: Clock, hangMs: number, lastHeader: () => AnswerHeader | null) {
     this.#calls = calls;
     this.#clock = clock;
+    this.#hangMs = hangMs;
     this.#lastHeader = lastHeader;
   }
 
@@ -64,19 +76,31 @@ export class RevisionProbes {
     const id = `${token}\n${checked?.id ?? ""}`;
     let probe = this.#probes.get(id);
     if (probe === undefined) {
-      probe = { token, range: checked, waiting: [] };
+      probe = { token, range: checked, waiting: [], underWay: null, cancelHang: null };
       this.#probes.set(id, probe);
       // Requests of one turn share.
       this.#clock.endOfTurn(() => this.#read(id, probe!));
     }
     probe.waiting.push({ startRevision, onAnswer });
+    if (probe.underWay !== null && probe.cancelHang === null) this.#watch(id, probe, probe.underWay.sentAtMs);
+  }
+
+  /** Somebody waits for the read that was sent at `sentAtMs`: a member may never answer it. */
+  #watch(id: string, probe: Probe, sentAtMs: number): void {
+    const leftMs = sentAtMs + this.#hangMs - this.#clock.nowMs();
+    probe.cancelHang = this.#clock.after(Math.max(0, leftMs), () => this.#read(id, probe));
   }
 
   #read(id: string, probe: Probe): void {
     const asking = probe.waiting;
+    const read = { sentAtMs: this.#clock.nowMs() };
     probe.waiting = [];
+    probe.underWay = read;
+    probe.cancelHang = null;
     const answer = (said: ProbeAnswer): void => {
       for (const { onAnswer } of asking) onAnswer(said);
+      if (probe.underWay !== read) return; // It has been overtaken.
+      probe.cancelHang?.();
       if (probe.waiting.length > 0) this.#read(id, probe);
       else this.#probes.delete(id);
     };
@@ -116,11 +140,19 @@ export class RevisionProbes {
     const reader = new WatchResponseReader();
     const call = this.#calls.open(token, false, {
       onResponse: (bytes, start, end) => {
+        cancelLimit();
         call.cancel();
         answer(headerOf(reader, bytes, start, end, reason));
       },
-      onEnd: (status) => answer({ kind: "failed", status }),
+      onEnd: (status) => {
+        cancelLimit();
+        answer({ kind: "failed", status });
+      },
       onSuperseded() {},
+    });
+    const cancelLimit = this.#clock.after(HEADER_WITHIN_MS, () => {
+      call.cancel();
+      this.#withHeader(token, reason, answer);
     });
     call.send(ANY_WATCH);
   }

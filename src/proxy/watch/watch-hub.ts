@@ -119,7 +119,7 @@ export class WatchHub implements ClientStreamOwner, UpstreamWatchOwner, Carriers
     this.#events = options.events;
     this.#own = options.own ?? null;
     const backoff = (): Backoff => new Backoff({ firstMs: 50, limitMs: 2000, random });
-    this.#probes = new RevisionProbes(calls, clock, () => this.lastHeader);
+    this.#probes = new RevisionProbes(calls, clock, this.limits.hangMs, () => this.lastHeader);
     this.#shared = new SharedWatches(clock, this.#demand, this, this);
     const { limits } = this;
     this.#carriers = new Carriers({ calls, clock, limits, backoff: backoff(), own: this.#own, owner: this });

@@ -25,6 +25,8 @@ export interface WatchLimits {
   readonly revisionBytesMax: number;
   /** Watches that were asked for, are not wanted any more and have no answer yet, on one stream: a member that is silent. */
   readonly unansweredCreatesMax: number;
+  /** How long a probe of the revision may keep the next one waiting, in milliseconds: a member that hangs. */
+  readonly hangMs: number;
   /** Ends of watches and streams by members, after which they are opened anew at once: a member that ends them all. */
   readonly endings: RateLimit;
   /** Above this size, in bytes, a message is divided for those who asked for fragments. */
@@ -43,6 +45,7 @@ export const WATCH_LIMITS: WatchLimits = {
   messageBytesGoal: 64 * 1024,
   revisionBytesMax: 128 * 1024 * 1024,
   unansweredCreatesMax: 16_384,
+  hangMs: 2000,
   endings: { burst: 1000, perSecond: 50 },
   fragmentBytesMax: 1536 * 1024,
   memberMessageRevisionsMax: 1000,
