@@ -88,7 +88,9 @@ export class Namespace {
     let grown = 0;
     let keyBytes = 0;
     let supplied = false;
+    let ranged = false;
     while (cursor.at < end) {
+      const fieldAt = cursor.at;
       const tag = cursor.tag(bytes, end);
       const number = tag >>> 3;
       const field = keys.fields[number];
@@ -106,6 +108,16 @@ export class Namespace {
       }
       if (number === keys.required) keyBytes = payloadEnd - cursor.at;
       if (number === keys.supplied) supplied = true;
+      if (field === "range end") {
+        if (payloadEnd === cursor.at) {
+          if (ranged) throw new MalformedMessage(`the range_end of a ${keys.name} is given and taken back`);
+          // Absent it means one key. Members up to 3.6 take an empty one for "\0", whose range ends at no namespace.
+          this.#edit(fieldAt, payloadEnd, 0, NO_LENGTH, NOTHING);
+          grown -= payloadEnd - fieldAt;
+          continue;
+        }
+        ranged = true;
+      }
       grown += this.#prefixed(field, bytes, lengthAt, payloadEnd);
       cursor.at = payloadEnd;
     }
@@ -167,7 +179,6 @@ export class Namespace {
     const payloadAt = this.#cursor.at;
     const size = payloadEnd - payloadAt;
     if (role === "range end") {
-      if (size === 0) return 0;
       // "\0" is: everything from the key on.
       if (size === 1 && bytes[payloadAt] === 0)
         return this.#replaced(lengthAt, payloadAt, payloadEnd, RANGE_END);

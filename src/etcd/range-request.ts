@@ -34,7 +34,8 @@ export class RangeRequestReader {
 
   /**
    * Reads the message `bytes[start, end)`, which the getters refer to. False when it says `serializable` several
-   * times: no client does, and it has no text. @throws MalformedMessage
+   * times, or has an empty `range_end` rather than none, which members up to 3.6 take for "\0" and others do not: no
+   * client does, and it has no text. @throws MalformedMessage
    */
   read(bytes: Uint8Array, start: number, end: number): boolean {
     this.serializable = false;
@@ -78,7 +79,8 @@ export class RangeRequestReader {
           cursor.skip(bytes, tag, end);
       }
     }
-    return flags <= 1;
+    const emptyEnd = this.#rangeEndEnd === this.#rangeEndStart && this.#rangeEndEnd !== start;
+    return flags <= 1 && !emptyEnd;
   }
 
   /** The request without `serializable`, one character for each byte. */

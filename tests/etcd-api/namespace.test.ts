@@ -9,7 +9,7 @@ import {
   toBinary,
 } from "@bufbuild/protobuf";
 import { describe, expect, test } from "bun:test";
-import { messageKeysOf, methodKeysOf } from "../../src/etcd/key-fields.ts";
+import { type MessageKeys, messageKeysOf, methodKeysOf } from "../../src/etcd/key-fields.ts";
 import { Namespace, rangeEndOf, RequestOutsideNamespace } from "../../src/etcd/namespace.ts";
 import { namespaceRefusal, WHOLE_CLUSTER_METHODS } from "../../src/etcd/namespace-rules.ts";
 import { MalformedMessage } from "../../src/etcd/protobuf-cursor.ts";
@@ -41,6 +41,12 @@ function toMember<Desc extends DescMessage>(schema: Desc, request: MessageInitSh
   return fromBinary(schema, payload(namespace.toMember(messageKeysOf(schema)!, message, 0, message.length)));
 }
 
+/** The request of these hexadecimal digits as members see it. */
+function encoded(keys: MessageKeys, digits: string): string {
+  const message = Buffer.from(digits.replaceAll(" ", ""), "hex");
+  return Buffer.from(payload(namespace.toMember(keys, message, 0, message.length))).toString("hex");
+}
+
 function toClient<Desc extends DescMessage>(schema: Desc, answer: MessageInitShape<Desc>) {
   const message = toBinary(schema, create(schema, answer));
   return fromBinary(schema, payload(namespace.toClient(messageKeysOf(schema)!, message, 0, message.length)));
@@ -66,6 +72,18 @@ describe("a request", () => {
       key: bytes("ns/a"),
       rangeEnd: bytes("ns0"),
     });
+  });
+
+  // Members up to 3.6 take it for "\0", and read on behind the namespace.
+  test("with an empty end, rather than none, is of one key, and has none", () => {
+    const request = encoded(messageKeysOf(RangeRequestSchema)!, "0a0161 1200 1807");
+    expect(request).toBe("0a046e732f611807");
+    const compare = encoded(messageKeysOf(TxnRequestSchema)!, "0a08 1a0161 820400 0801");
+    expect(compare).toBe("0a081a046e732f610801");
+  });
+
+  test("whose end is given and taken back is refused", () => {
+    expect(() => encoded(messageKeysOf(RangeRequestSchema)!, "0a0161 120162 1200")).toThrow(MalformedMessage);
   });
 
   test("of all keys is one of all keys of the namespace", () => {

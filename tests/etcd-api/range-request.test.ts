@@ -61,6 +61,13 @@ describe("the text of a request", () => {
     expect(new Set(texts).size).toBe(requests.length);
   });
 
+  test("is none where an empty end stands for all keys from the first one on, to some members", () => {
+    const emptyEnd = Uint8Array.of(0x12, 0);
+    expect(read(encoded({ key: bytes("k") }), emptyEnd).shareable).toBe(false);
+    expect(read(emptyEnd, encoded({ key: bytes("k") })).shareable).toBe(false);
+    expect(read(encoded({ key: bytes("k"), rangeEnd: bytes("l") })).shareable).toBe(true);
+  });
+
   test("has the fields that nobody knows yet", () => {
     const key = encoded({ key: bytes("k") });
     expect(read(key, UNKNOWN).text).not.toBe(read(key).text);

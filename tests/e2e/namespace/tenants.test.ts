@@ -2,11 +2,18 @@
  * Proxies with namespaces of their own in front of one cluster, and clients of each: what the seed document shows, and what
  * keeps them apart.
  */
-import { create } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Auth } from "../../../src/gen/etcdserverpb/auth_pb.ts";
 import { Cluster } from "../../../src/gen/etcdserverpb/cluster_pb.ts";
-import { KV } from "../../../src/gen/etcdserverpb/kv_pb.ts";
+import {
+  Compare_CompareTarget,
+  CompareSchema,
+  KV,
+  RangeRequestSchema,
+  RangeResponseSchema,
+  TxnResponseSchema,
+} from "../../../src/gen/etcdserverpb/kv_pb.ts";
 import { Lease } from "../../../src/gen/etcdserverpb/lease_pb.ts";
 import {
   AlarmRequest_AlarmAction,
@@ -76,6 +83,24 @@ describe("to a client its namespace is all there is:", () => {
     expect(await said(one.address, "get", "", "--from-key", "--keys-only")).toBe("a\n\nb\n\n");
     expect(await said(one.address, "get", "b", "--from-key", "--keys-only")).toBe("b\n\n");
     expect(await said(other.address, "get", "", "--prefix", "--keys-only")).toBe("/c\n\n");
+  });
+
+  // Clients leave an empty field out. Members up to 3.6 that are sent one read on to the last key there is.
+  test("reads and comparisons of a range with an empty end", async () => {
+    const key = bytes("b");
+    const read = [toBinary(RangeRequestSchema, create(RangeRequestSchema, { key })), Uint8Array.of(0x12, 0)];
+    const { message: range } = await client.callBytes("/etcdserverpb.KV/Range", Buffer.concat(read));
+    expect(fromBinary(RangeResponseSchema, range)).toMatchObject({ count: 1n, kvs: [{ key }] });
+    const ofThat = {
+      target: Compare_CompareTarget.VALUE,
+      key,
+      targetUnion: { case: "value", value: bytes("at my-prefix/b") },
+    } as const;
+    const compare = [toBinary(CompareSchema, create(CompareSchema, ofThat)), Uint8Array.of(0x82, 0x04, 0)];
+    const { length } = Buffer.concat(compare);
+    const txn = Buffer.concat([Uint8Array.of(0x0a, length), ...compare]);
+    const { message: answer } = await client.callBytes("/etcdserverpb.KV/Txn", txn);
+    expect(fromBinary(TxnResponseSchema, answer).succeeded).toBe(true);
   });
 
   test("a serializable read out of the cache, and one that others share", async () => {
