@@ -31,6 +31,7 @@ import type {
 import { JSON_ROUTES } from "../etcd/json-routes.ts";
 import { parseTimeout } from "../grpc/timeout.ts";
 import { callerMetadata } from "./connect-services.ts";
+import { quoteLongIntegers } from "./json-integers.ts";
 import { jsonValues, JsonValuesError } from "./json-values.ts";
 
 /** Fields of the call itself, which a client of HTTP says as these (grpc-gateway). */
@@ -71,18 +72,16 @@ async function serve(
 ): Promise<UniversalServerResponse> {
   if (request.method !== "POST") return NOT_ALLOWED;
   const clientStreams = method.methodKind === "bidi_streaming" || method.methodKind === "client_streaming";
+  const faults = new RequestFaults();
   try {
     const options = callOptions(request);
-    const messages = requestMessages(
-      method.input,
-      request.body as AsyncIterable<Uint8Array>,
-      requestBytesMax,
-    );
+    const values = jsonValues(request.body as AsyncIterable<Uint8Array>, requestBytesMax);
+    const messages = requestMessages(method.input, values, faults);
     const answer = call(clientStreams ? messages : await onlyMessage(messages), options);
     if (answer instanceof Promise) return jsonAnswer(200, toJson(method.output, await answer, WRITE_OPTIONS));
-    return await streamAnswer(method.output, answer);
+    return await streamAnswer(method.output, answer, faults);
   } catch (error) {
-    const failure = asConnectError(error);
+    const failure = faults.explain(error);
     return jsonAnswer(httpStatusOf(failure.code), errorBody(failure));
   }
 }
@@ -101,10 +100,25 @@ function callOptions({ header, signal }: UniversalServerRequest): CallOptions {
 
 async function* requestMessages(
   schema: DescMessage,
-  body: AsyncIterable<Uint8Array>,
-  bytesMax: number,
+  values: AsyncIterable<string>,
+  faults: RequestFaults,
 ): AsyncGenerator<Message> {
-  for await (const text of jsonValues(body, bytesMax)) yield fromJsonString(schema, text, READ_OPTIONS);
+  try {
+    for await (const text of values) yield fromJsonString(schema, quoteLongIntegers(text), READ_OPTIONS);
+  } catch (error) {
+    faults.first ??= error;
+    throw error;
+  }
+}
+
+/** What is wrong with the messages of a request: the call itself, which they break off, only knows that they did. */
+class RequestFaults {
+  first: unknown;
+
+  /** Why the call failed that ended with `error`. */
+  explain(error: unknown): ConnectError {
+    return asConnectError(isOfTheRequest(this.first) ? this.first : error);
+  }
 }
 
 /** A request without a body is one without fields. */
@@ -120,6 +134,7 @@ async function onlyMessage(messages: AsyncGenerator<Message>): Promise<unknown> 
 async function streamAnswer(
   schema: DescMessage,
   answer: AsyncIterable<Message>,
+  faults: RequestFaults,
 ): Promise<UniversalServerResponse> {
   const messages = answer[Symbol.asyncIterator]();
   const first = await messages.next();
@@ -129,7 +144,7 @@ async function streamAnswer(
         yield line({ result: toJson(schema, next.value, WRITE_OPTIONS) });
       }
     } catch (error) {
-      yield line({ error: errorBody(asConnectError(error)) });
+      yield line({ error: errorBody(faults.explain(error)) });
     } finally {
       await messages.return?.();
     }
@@ -139,9 +154,11 @@ async function streamAnswer(
 
 function asConnectError(error: unknown): ConnectError {
   if (error instanceof ConnectError) return error;
-  const ofTheRequest =
-    error instanceof JsonValuesError || error instanceof SyntaxError || isDecodingError(error);
-  return ConnectError.from(error, ofTheRequest ? Code.InvalidArgument : Code.Internal);
+  return ConnectError.from(error, isOfTheRequest(error) ? Code.InvalidArgument : Code.Internal);
+}
+
+function isOfTheRequest(error: unknown): boolean {
+  return error instanceof JsonValuesError || error instanceof SyntaxError || isDecodingError(error);
 }
 
 /** Protobuf-ES throws plain errors: they begin with what could not be decoded. */

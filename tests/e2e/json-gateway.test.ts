@@ -141,6 +141,17 @@ describe("a request that fails is told why, with the status that members give:",
     expect(body).toMatchObject({ code: 3 });
   });
 
+  test.each([
+    ["what is no message", '{"create_request":{"key":1}}', "WatchCreateRequest.key"],
+    ["what is no JSON", "x", "the body is not made of JSON objects"],
+  ])("%s on a stream", async (_what, request, why) => {
+    const { status, body } = await post(targets.grpcProxy.address, "/v3/watch", request);
+    expect([status, body]).toEqual([
+      400,
+      expect.objectContaining({ code: 3, message: expect.stringContaining(why) }),
+    ]);
+  });
+
   test("another method than POST", async () => {
     for (const version of ["HTTP/1.1", "HTTP/2"] as const) {
       const { status } = await curl(version, `http://${targets.grpcProxy.address}/v3/kv/range`);
@@ -193,6 +204,13 @@ describe("a stream is a line for each message:", () => {
       { result: expect.objectContaining({ ID, TTL: "60" }) },
     ]);
   });
+});
+
+test("the ID of a lease may be written as a number, which is read to its last digit", async () => {
+  const ID = "4590190658680458771";
+  await post(member(), "/v3/lease/grant", { ID, TTL: 600 });
+  const { body } = await post(targets.grpcProxy.address, "/v3/lease/timetolive", `{"ID":${ID}}`);
+  expect(body).toMatchObject({ ID, grantedTTL: "600" });
 });
 
 test("a namespace and metadata hold for it too", async () => {
