@@ -40,16 +40,24 @@ const METADATA_PREFIX = "grpc-metadata-";
 const READ_OPTIONS = { ignoreUnknownFields: true } as const;
 const WRITE_OPTIONS = { useProtoFieldName: true } as const;
 
+/** A value is a third longer in base64, and fields have names: so much longer may a request be than its message. */
+const TEXT_PER_MESSAGE = 2;
+
+/** The longest JSON text of a request whose message may be `messageBytesMax` bytes long. */
+export function jsonBytesMax(messageBytesMax: number): number {
+  return TEXT_PER_MESSAGE * messageBytesMax;
+}
+
 type CallMethod = (request: unknown, options: CallOptions) => Promise<Message> | AsyncIterable<Message>;
 
-/** A handler for each path. `lanes` carries calls to the proxy's own lanes; a request is `requestBytesMax` long at most. */
-export function jsonGateway(lanes: Transport, requestBytesMax: number): UniversalHandler[] {
+/** A handler for each path. `lanes` carries calls to the proxy's own lanes; a request's message is `messageBytesMax` long at most. */
+export function jsonGateway(lanes: Transport, messageBytesMax: number): UniversalHandler[] {
   const clients = new Map<DescService, Client<DescService>>();
   return [...JSON_ROUTES].map(([path, method]) => {
     const client = clients.get(method.parent) ?? createClient(method.parent, lanes);
     clients.set(method.parent, client);
     const call = (client as Record<string, CallMethod>)[method.localName]!;
-    return handlerOf(path, method, (request) => serve(request, method, call, requestBytesMax));
+    return handlerOf(path, method, (request) => serve(request, method, call, messageBytesMax));
   });
 }
 
@@ -68,14 +76,14 @@ async function serve(
   request: UniversalServerRequest,
   method: DescMethod,
   call: CallMethod,
-  requestBytesMax: number,
+  messageBytesMax: number,
 ): Promise<UniversalServerResponse> {
   if (request.method !== "POST") return NOT_ALLOWED;
   const clientStreams = method.methodKind === "bidi_streaming" || method.methodKind === "client_streaming";
   const faults = new RequestFaults();
   try {
     const options = callOptions(request);
-    const values = jsonValues(request.body as AsyncIterable<Uint8Array>, requestBytesMax);
+    const values = jsonValues(request.body as AsyncIterable<Uint8Array>, jsonBytesMax(messageBytesMax));
     const messages = requestMessages(method.input, values, faults);
     const answer = call(clientStreams ? messages : await onlyMessage(messages), options);
     if (answer instanceof Promise) return jsonAnswer(200, toJson(method.output, await answer, WRITE_OPTIONS));

@@ -9,6 +9,7 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { type ConnectRouter, createConnectRouter, type Transport } from "@connectrpc/connect";
 import type { Compression, UniversalHandler } from "@connectrpc/connect/protocol";
+import { JSON_ROUTES } from "../etcd/json-routes.ts";
 import { READ_METHODS } from "../etcd/repeatable-reads.ts";
 import { methodPath, SERVICES } from "../etcd/services.ts";
 import { KV } from "../gen/etcdserverpb/kv_pb.ts";
@@ -31,7 +32,7 @@ import { SingleRequestForward } from "./forward/single-request.ts";
 import { StreamForward } from "./forward/stream.ts";
 import type { KvHub } from "./kv/kv-hub.ts";
 import type { LeaseHub } from "./lease/lease-hub.ts";
-import { jsonGateway } from "./json-gateway.ts";
+import { jsonBytesMax, jsonGateway } from "./json-gateway.ts";
 import { inflatingFor, limitedGzip } from "./limited-gzip.ts";
 import { CallCounts } from "./metrics/call-counts.ts";
 import type { WatchHub } from "./watch/watch-hub.ts";
@@ -134,6 +135,12 @@ export class Router {
   /** Settings of every Connect router the proxy has. */
   connectOptions(): { acceptCompression: Compression[]; readMaxBytes: number } {
     return { acceptCompression: [limitedGzip], readMaxBytes: this.#limits.sendBytesMax };
+  }
+
+  /** The longest body of a request to `url`, in bytes. */
+  bodyBytesMax(url: string): number {
+    const { sendBytesMax } = this.#limits;
+    return JSON_ROUTES.has(url.split("?", 1)[0]!) ? jsonBytesMax(sendBytesMax) : sendBytesMax;
   }
 
   /** Registers the services, and etcd's own paths for JSON: their callers come to `serve`, all of them. */

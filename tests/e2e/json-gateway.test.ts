@@ -10,6 +10,7 @@ import { SERVICES } from "../../src/etcd/services.ts";
 import { spawnPiped } from "../harness/child-process.ts";
 import { type EtcdproxyProcess, startGrpcProxy } from "../harness/etcdproxy-process.ts";
 import { LineLog } from "../harness/line-log.ts";
+import { TemporaryFolder } from "../harness/temporary-folder.ts";
 import { curl, type HttpVersion } from "./curl.ts";
 import { useTargets } from "./targets.ts";
 
@@ -203,6 +204,25 @@ describe("a stream is a line for each message:", () => {
       { result: expect.objectContaining({ ID, TTL: "60" }) },
       { result: expect.objectContaining({ ID, TTL: "60" }) },
     ]);
+  });
+});
+
+describe("a request may be as large as in gRPC, though its value is a third longer in base64:", () => {
+  const put = async (version: HttpVersion, valueBytes: number): Promise<Told> => {
+    using folder = new TemporaryFolder("json");
+    const request = { key: base64("json/large"), value: base64("x".repeat(valueBytes)) };
+    const file = folder.file("request.json");
+    await Bun.write(file, JSON.stringify(request));
+    return await post(targets.grpcProxy.address, "/v3/kv/put", `@${file}`, version);
+  };
+
+  test.each(["HTTP/1.1", "HTTP/2"] as const)("over %s", async (version) => {
+    expect(await put(version, 1_500_000)).toMatchObject({ status: 200, body: { header: {} } });
+    expect(await put(version, 1_600_000)).toMatchObject({
+      status: 429,
+      body: { message: expect.stringContaining("1572864") },
+    });
+    expect(await put(version, 3_000_000)).toMatchObject({ status: 400, body: { code: 3 } });
   });
 });
 

@@ -7,7 +7,7 @@ import type { Router } from "../router.ts";
 /** What a port needs of the router. */
 export type CallRoutes = Pick<
   Router,
-  "serve" | "universalHandler" | "serveByConnect" | "connectOptions" | "routes"
+  "serve" | "universalHandler" | "serveByConnect" | "connectOptions" | "bodyBytesMax" | "routes"
 >;
 
 export const NO_CALLS: CallRoutes = {
@@ -19,5 +19,6 @@ export const NO_CALLS: CallRoutes = {
   universalHandler: () => undefined,
   serveByConnect: () => {},
   connectOptions: () => ({ acceptCompression: [], readMaxBytes: 1 }),
+  bodyBytesMax: () => 1,
   routes: () => {},
 };

@@ -52,7 +52,8 @@ export class Http1Downstream extends DeadlineEntry implements SocketDuplexOwner,
   readonly #socket: Socket<unknown>;
   readonly #shared: Downstreams;
   /** The largest body that can be a message. */
-  readonly #bodyBytesMax: number;
+  /** Of the last request. */
+  #bodyBytesMax = 0;
   /** Received and not yet given to the parser. */
   #pending: Uint8Array | null = null;
   #wanted = true;
@@ -75,11 +76,10 @@ export class Http1Downstream extends DeadlineEntry implements SocketDuplexOwner,
   /** When something moved last: the client sent something, or took something. */
   #movedMs = performance.now();
 
-  constructor(socket: Socket<unknown>, shared: Downstreams, bodyBytesMax: number) {
+  constructor(socket: Socket<unknown>, shared: Downstreams) {
     super();
     this.#socket = socket;
     this.#shared = shared;
-    this.#bodyBytesMax = bodyBytesMax;
     this.peer = peerOf(socket);
     this.duplex = new SocketDuplex(socket, this);
     this.duplex.on("error", () => {}); // The close that follows is what matters.
@@ -99,6 +99,7 @@ export class Http1Downstream extends DeadlineEntry implements SocketDuplexOwner,
     this.#headerSinceMs = 0;
     this.#bodySinceMs = performance.now();
     this.#bodyBytes = 0;
+    this.#bodyBytesMax = this.#shared.router.bodyBytesMax(request.url ?? "");
     this.#bodyChunks = 0;
     if (this.#draining) this.#makeLast(exchange);
     const onDone = (): void => this.#onDone(exchange);

@@ -20,14 +20,12 @@ import { answerPageOverHttp1 } from "./page-answer.ts";
 export class Http1Side {
   readonly #server: Server;
   readonly #shared: Downstreams;
-  readonly #bodyBytesMax: number;
   readonly #serveCall: (request: IncomingMessage, response: ServerResponse) => void;
   readonly #downstreams = new WeakMap<Duplex, Http1Downstream>();
 
   constructor(shared: Downstreams) {
     const { router, pages } = shared;
     this.#shared = shared;
-    this.#bodyBytesMax = router.connectOptions().readMaxBytes;
     this.#serveCall = connectNodeAdapter({
       ...router.connectOptions(),
       routes: (routes) => {
@@ -52,7 +50,7 @@ export class Http1Side {
 
   /** Takes over a connection whose first bytes are `first`. `last`: its first request is its last. */
   accept(socket: Socket<unknown>, first: Uint8Array, last: boolean): Http1Downstream {
-    const connection = new Http1Downstream(socket, this.#shared, this.#bodyBytesMax);
+    const connection = new Http1Downstream(socket, this.#shared);
     if (last) connection.drain();
     this.#downstreams.set(connection.duplex, connection);
     this.#server.emit("connection", connection.duplex);
