@@ -52,6 +52,7 @@ export class Membership {
       prefix,
       ownKey: this.#registration.key,
       onOwnKey: (state) => this.#registration.onOwnKey(state),
+      onWentBack: () => this.#registration.onWentBack(),
       clock,
       log,
     });

@@ -33,6 +33,8 @@ export interface RegisteredProxiesOptions {
   readonly prefix: string;
   readonly ownKey: string;
   readonly onOwnKey: (state: OwnKeyState) => void;
+  /** The cluster is as it was at an earlier revision: what was written since then is undone. */
+  readonly onWentBack: () => void;
   readonly clock: Timers;
   readonly log: Logger;
   /** From 0 up to but not including 1. */
@@ -67,6 +69,8 @@ export class RegisteredProxies {
   /** There are more than are kept: what goes makes room for one that is not known. */
   #more = false;
   #known = false;
+  /** The latest revision that a member has told of; 0 before. */
+  #revision = 0n;
   #troubled = false;
   #closed = false;
   #cancelTimer: (() => void) | null = null;
@@ -120,6 +124,9 @@ export class RegisteredProxies {
     const revision = header?.revision ?? 0n;
     if (this.#closed) return revision;
     this.#known = true;
+    // Linearizable reads go back for no other reason.
+    if (linearizable && revision < this.#revision) this.#options.onWentBack();
+    if (linearizable) this.#revision = revision;
     this.#proxies = new Map();
     this.#sorted = null;
     this.#more = false;
@@ -157,7 +164,9 @@ export class RegisteredProxies {
     log.info("the registered proxies are watched again", { prefix, proxies: this.list.length });
   }
 
-  #apply({ events }: WatchResponse): void {
+  #apply({ header, events }: WatchResponse): void {
+    const revision = header?.revision ?? 0n;
+    if (revision > this.#revision) this.#revision = revision;
     let own: OwnKeyState | null = null;
     let gone = false;
     for (const { type, kv } of events) {

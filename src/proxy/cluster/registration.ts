@@ -126,6 +126,12 @@ export class Registration {
     this.#judge();
   }
 
+  /** The cluster was restored to what it was before: the revision that the key was written at says nothing any more. */
+  onWentBack(): void {
+    this.#writtenAt = 0n;
+    this.#seen = null;
+  }
+
   /**
    * Takes the registration back, and keeps none from here on. Resolves when etcd has done so, or after a second at the most.
    * In a process where another worker registers, that one's is taken back.

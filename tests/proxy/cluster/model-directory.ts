@@ -79,6 +79,8 @@ export class ModelDirectory implements DirectoryCalls {
   }
 
   #tell(type: Event_EventType, kv: KeyValue): void {
-    this.watched?.handler.onResponse(create(WatchResponseSchema, { events: [{ type, kv }] }));
+    this.watched?.handler.onResponse(
+      create(WatchResponseSchema, { header: { revision: this.revision }, events: [{ type, kv }] }),
+    );
   }
 }

@@ -29,6 +29,7 @@ beforeEach(() => {
     prefix: "proxies",
     ownKey: OWN_KEY,
     onOwnKey: (state: OwnKeyState) => own.push(`${state.kind} at ${state.revision}`),
+    onWentBack: () => own.push("went back"),
     clock,
     log,
     random: () => 0,
@@ -211,6 +212,19 @@ test("a cluster that was restored to what it was is read as it is", async () => 
 });
 
 describe("the proxy's own key", () => {
+  test("is told of anew when a cluster was restored to what it was before", async () => {
+    register("own:1");
+    await started();
+    register("other:1");
+    etcd.endWatch(LOST);
+    etcd.revision = 2n;
+    await passes(500);
+    expect(own).toEqual(["written at 2", "went back", "written at 2"]);
+    etcd.endWatch(LOST);
+    await passes(2_000);
+    expect(own.slice(3)).toEqual(["written at 2"]);
+  });
+
   test("is told of when all was read, and when it changes", async () => {
     await started();
     register("own:1");

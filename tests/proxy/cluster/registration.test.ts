@@ -212,6 +212,18 @@ describe("what is told of the key", () => {
     expect([registration.registered, etcd.count("put")]).toEqual([true, 1]);
   });
 
+  test("after the cluster was restored counts, whatever its revision", async () => {
+    await registered();
+    etcd.onChange = () => {};
+    etcd.endLease(lease.id);
+    etcd.revision = 0n;
+    registration.onWentBack();
+    registration.onOwnKey({ kind: "absent", revision: 1n });
+    await passes(500);
+    expectWhole();
+    expect(log.fieldsOf(LOST)).toEqual([{ key: KEY, reason: "its key was deleted" }]);
+  });
+
   test("before the proxy is registered hurries nothing", async () => {
     registration.onOwnKey({ kind: "absent", revision: 9n });
     await passes(1_000);
