@@ -40,6 +40,11 @@ export function addProcessMetrics(metrics: Metrics, draining: () => boolean): vo
     "max",
   );
   metrics.gauge("process_resident_memory_bytes", "Memory held.", () => process.memoryUsage.rss(), "max");
+  addStartTime(metrics);
+}
+
+/** When this thread started: the process, where it is the main one, which is always the first of those that tell. */
+export function addStartTime(metrics: Metrics): void {
   const startedAtSeconds = performance.timeOrigin / 1000;
   metrics.gauge(
     "process_start_time_seconds",

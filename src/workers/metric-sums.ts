@@ -5,6 +5,7 @@
  * not answer. Of everything else only what is told now is part.
  */
 import { Metrics, type MetricValues, pageTogether, valuesTogether } from "../observe/metrics.ts";
+import { addStartTime } from "../observe/process-metrics.ts";
 
 /** Names of the gauges that tell how many clients a worker has. */
 const CLIENT_CONNECTIONS = ["etcdproxy_client_connections", "etcdproxy_gateway_client_connections"];
@@ -54,6 +55,7 @@ export class MetricSums {
   }
 
   #addOwn(): void {
+    addStartTime(this.#own); // Workers start later, and again.
     const each = (read: (values: MetricValues | null) => number) => () =>
       this.#told.map((values, worker) => ({ labels: { worker: String(worker) }, value: read(values) }));
     this.#own.gauges(

@@ -117,6 +117,14 @@ test("counters never go down when workers die, however often", async () => {
   }
 });
 
+test("the process started when its main thread did, however often its workers start", async () => {
+  const startedAt = performance.timeOrigin / 1000;
+  const later = new Metrics();
+  later.gauge("process_start_time_seconds", "Of a worker.", () => startedAt + 60, "min");
+  const families = readExposition(await sums.page(async () => [await later.values(), null]));
+  expect(valueOf(families, "process_start_time_seconds")).toBeCloseTo(startedAt, 3);
+});
+
 test("nothing is told of a worker that was never asked before it died", async () => {
   workers[1]!.calls = 4;
   await sums.onDeath(1);
