@@ -6,6 +6,7 @@
  */
 import { Metrics, type MetricValues, pageTogether, valuesTogether } from "../observe/metrics.ts";
 import { addStartTime } from "../observe/process-metrics.ts";
+import { withCutCalls } from "./cut-calls.ts";
 
 /** Names of the gauges that tell how many clients a worker has. */
 const CLIENT_CONNECTIONS = ["etcdproxy_client_connections", "etcdproxy_gateway_client_connections"];
@@ -48,7 +49,7 @@ export class MetricSums {
   /** A worker has died; its successor counts from 0. Resolves when its part is put together with that of the others. */
   async onDeath(worker: number): Promise<void> {
     this.#deaths[worker]!++;
-    const counted = this.#counted[worker] ?? [];
+    const counted = withCutCalls(this.#counted[worker] ?? []);
     this.#counted[worker] = null;
     this.#gone = this.#gone.then((gone) => valuesTogether([gone, counted]));
     await this.#gone;

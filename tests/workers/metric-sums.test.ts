@@ -143,6 +143,43 @@ test("workers that die at the same time are all counted on", async () => {
   expect((await page())(CALLS)).toBe(7);
 });
 
+test("calls that a worker took with it have ended, as their clients see it", async () => {
+  const workerWithCalls = (started: number, ok: number, cut: number): Metrics => {
+    const metrics = new Metrics();
+    const method = { grpc_service: "etcdserverpb.Watch", grpc_method: "Watch" };
+    metrics.counters(
+      "grpc_server_started_total",
+      "Calls that began.",
+      ["grpc_service", "grpc_method"],
+      () => [{ labels: method, value: started }],
+    );
+    metrics.counters(
+      "grpc_server_handled_total",
+      "Calls that ended.",
+      ["grpc_service", "grpc_method", "grpc_code"],
+      () => [
+        { labels: { ...method, grpc_code: "OK" }, value: ok },
+        { labels: { ...method, grpc_code: "Unavailable" }, value: cut },
+      ],
+    );
+    return metrics;
+  };
+  const told = async (worker: Metrics): Promise<number[]> => {
+    const families = readExposition(await sums.page(async () => [await worker.values(), null]));
+    const labels = 'grpc_service="etcdserverpb.Watch",grpc_method="Watch"';
+    return [
+      valueOf(families, `grpc_server_started_total{${labels}}`),
+      valueOf(families, `grpc_server_handled_total{${labels},grpc_code="OK"}`),
+      valueOf(families, `grpc_server_handled_total{${labels},grpc_code="Unavailable"}`),
+    ];
+  };
+  expect(await told(workerWithCalls(10, 4, 1))).toEqual([10, 4, 1]);
+  await sums.onDeath(0);
+  expect(await told(workerWithCalls(3, 2, 1))).toEqual([13, 6, 7]);
+  await sums.onDeath(0);
+  expect(await told(workerWithCalls(0, 0, 0))).toEqual([13, 6, 7]);
+});
+
 test("a worker that dies between its answer and the page is not counted twice", async () => {
   workers[1]!.calls = 4;
   await page();
