@@ -91,6 +91,8 @@ export class Registration {
   #seen: OwnKeyState | null = null;
   #ttlMs: number;
   #heartbeatDueMs = 0;
+  /** When the lease ends if no heartbeat comes through. */
+  #endsAtMs = 0;
   #begun = false;
   #cancelTimer: (() => void) | null = null;
   #working: Promise<void> | null = null;
@@ -108,8 +110,13 @@ export class Registration {
     this.#troubles = new RateLimitedLog(log, () => clock.nowMs(), limiter);
   }
 
-  /** Clients that look for proxies find this one, as far as is known. */
+  /** Clients that look for proxies find this one, as far as is known: its lease has had a heartbeat in its time to live. */
   get registered(): boolean {
+    if (this.#keyState === "ours") return this.#options.clock.nowMs() < this.#endsAtMs;
+    return this.#keyIsThere;
+  }
+
+  get #keyIsThere(): boolean {
     return this.#keyState !== "absent";
   }
 
@@ -186,7 +193,7 @@ export class Registration {
 
   /** Does what is due. Resolves to how long there is nothing to do, in milliseconds. */
   async #work(): Promise<number> {
-    const wasRegistered = this.registered;
+    const wasRegistered = this.#keyIsThere;
     try {
       if (!this.#leaseStands) await this.#grant();
       // First of all: a key that is bound to a lease at its end would be gone in a moment.
@@ -222,7 +229,9 @@ export class Registration {
   /** The lease has just been prolonged by so long. */
   #lasts(ttlSeconds: number): void {
     this.#ttlMs = ttlSeconds * 1000;
-    this.#heartbeatDueMs = this.#options.clock.nowMs() + this.#heartbeatMs;
+    const nowMs = this.#options.clock.nowMs();
+    this.#heartbeatDueMs = nowMs + this.#heartbeatMs;
+    this.#endsAtMs = nowMs + this.#ttlMs;
   }
 
   get #heartbeatMs(): number {
@@ -259,7 +268,7 @@ export class Registration {
     if (ttlSeconds > 0) {
       this.#lasts(ttlSeconds);
       // It has stood for a while.
-      if (this.registered) this.#refusals.reset();
+      if (this.#keyIsThere) this.#refusals.reset();
     } else {
       this.#leaseLost();
     }
@@ -268,7 +277,7 @@ export class Registration {
   #leaseLost(): void {
     this.#options.lease.id = 0n;
     this.#leaseStands = false;
-    if (this.registered) this.#lost("its lease has ended");
+    if (this.#keyIsThere) this.#lost("its lease has ended");
     this.#keyState = "absent";
   }
 
@@ -314,7 +323,7 @@ export class Registration {
       return this.#refusals.next();
     }
     this.#tell(
-      this.registered ? "the registration's lease cannot be kept" : "this proxy cannot be registered",
+      this.#keyIsThere ? "the registration's lease cannot be kept" : "this proxy cannot be registered",
       reasonOf(error),
     );
     return REFUSALS.has(code) ? this.#refusals.next() : this.#failures.next();

@@ -294,7 +294,7 @@ function addMembership(metrics: Metrics, { membership }: MetricSources): void {
   if (membership === null) return;
   metrics.gauge(
     "etcdproxy_registered",
-    "1 while this proxy is registered under --resolver-prefix.",
+    "1 while this proxy is registered under --resolver-prefix; 0 also once its lease has had no heartbeat in its time to live.",
     () => Number(membership().registered),
     "max",
   );

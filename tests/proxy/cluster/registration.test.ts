@@ -288,6 +288,21 @@ describe("while no member can be reached", () => {
     expectWhole();
   });
 
+  test("for longer than the lease lasts nobody takes the proxy for registered", async () => {
+    await registered();
+    etcd.before = unreachable;
+    await passes(5_900);
+    expect(registration.registered).toBe(true);
+    await passes(2_200);
+    expect(registration.registered).toBe(false);
+    expect(log.warnings()).toEqual(["the registration's lease cannot be kept"]);
+    // A new leader gives all leases their whole time again.
+    etcd.before = () => {};
+    await passes(6_000);
+    expect([etcd.count("grant"), etcd.count("put"), registration.renewals]).toEqual([1, 1, 0]);
+    expectWhole();
+  });
+
   test("and answers are lost, there is never a second lease", async () => {
     const lost = new Set<string>();
     etcd.after = (call) => {
