@@ -171,6 +171,13 @@ test("the files of its flags lie in what is mounted", () => {
   expect(container.volumeMounts.map(({ name }) => name)).toEqual(pod.volumes.map(({ name }) => name));
 });
 
+test("/proxy/health has where its socket can lie, though nothing else can be written to", () => {
+  const { name } = container.volumeMounts.find(({ mountPath }) => mountPath === "/tmp") ?? {};
+  expect(pod.volumes.find((volume) => volume.name === name)).toEqual(
+    expect.objectContaining({ emptyDir: { medium: "Memory", sizeLimit: "1Mi" } }),
+  );
+});
+
 /** As long as the executable has no such pages, nothing can be asked. */
 const hasProbePages = [...new Bun.Glob("src/**/*.ts").scanSync(repository)].some((path) =>
   readFileSync(join(repository, path), "utf8").includes("/livez"),
