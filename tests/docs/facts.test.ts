@@ -113,6 +113,23 @@ const OWN_FLAGS: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
+const measured = (await ReadmeFile.read("tests/README.md")).text;
+
+describe("figures of outages", () => {
+  const times = page("docs/comparison.md")
+    .table("what happens")
+    .flatMap(([, , ours = "", theirs = ""]) => [ours, theirs]);
+
+  test("are there", () => {
+    expect(times.length).toBeGreaterThan(8);
+  });
+
+  test.each(times)("%s are those that scripts/faults has written", (cell) => {
+    const [reads, writes, events] = cell.split(", ").map((time) => RegExp.escape(time));
+    expect(measured).toMatch(new RegExp(`\\| ${reads} \\| [^|]+ \\| ${writes} \\| ${events} \\|`));
+  });
+});
+
 describe("metrics", () => {
   test("that docs/ name are metrics of the program", () => {
     const named = new Set(
