@@ -25,11 +25,13 @@ import { TranscriptText } from "./transcript-text.ts";
 
 /** Ports that documents give to members, in their order. */
 const MEMBER_PORTS = [2379, 22379, 32379] as const;
-/** Ports that documents give to all else. */
-const OTHER_PORTS = [23790, 23791, 23792, 2381, 2382, 4443, 12379, 2380, 5353];
+/** Ports that documents give to all else, ascending: so are the real ones, so that sorted lists are alike. */
+const OTHER_PORTS = [2380, 2381, 2382, 4443, 5353, 12379, 23790, 23791, 23792] as const;
 
 /** How long an answer that comes about by itself is waited for. */
 const SETTLE_MS = 10_000;
+
+const goExample = join(import.meta.dir, "..", "..", "scripts", "go-example");
 
 /** Lines that say that a job serves. */
 const READY = /"msg":"(started gRPC proxy|ready to proxy client requests)"/;
@@ -64,10 +66,14 @@ export class TranscriptRun implements AsyncDisposable {
     this.#folder = folder;
     this.#cluster = cluster;
     const members = cluster.members.map(({ endpoint }) => Number(endpoint.split(":")[1]));
-    const documented = [...MEMBER_PORTS, ...OTHER_PORTS];
-    const others = freePorts(documented.length - members.length);
-    const real = [...members, ...others];
-    this.text = new TranscriptText(new Map(documented.map((port, index) => [port, real[index]!])));
+    const others = [...MEMBER_PORTS.slice(members.length), ...OTHER_PORTS].toSorted((a, b) => a - b);
+    const real = freePorts(others.length).toSorted((a, b) => a - b);
+    this.text = new TranscriptText(
+      new Map([
+        ...members.map((port, index) => [MEMBER_PORTS[index]!, port] as const),
+        ...others.map((port, index) => [port, real[index]!] as const),
+      ]),
+    );
     this.#environment = { PATH: `${join(folder.path, "bin")}:${process.env["PATH"] ?? ""}` };
   }
 
@@ -105,6 +111,8 @@ export class TranscriptRun implements AsyncDisposable {
       this.#environment[assigned[1]!] = (await this.#shell(assigned[2]!)).join("\n");
       return [];
     }
+    const go = /^go run (\S+\.go)(.*)$/.exec(real);
+    if (go !== null) return this.#shell((await builtGo(this.#folder.file(go[1]!))) + go[2]);
     if (real.endsWith(" &")) return this.#startJob(real.slice(0, -2), linesWanted);
     const signal = /^kill (?:-(\w+) )?%(\d+)$/.exec(real);
     if (signal !== null) return this.#signal(Number(signal[2]), `SIG${signal[1] ?? "TERM"}`, linesWanted);
@@ -183,6 +191,13 @@ async function nextLines(output: LineLog, count: number): Promise<string[]> {
   const lines: string[] = [];
   while (lines.length < count) lines.push(await output.next());
   return lines;
+}
+
+/** The program that a Go file is. @throws Error where it cannot be built */
+async function builtGo(file: string): Promise<string> {
+  const { code, stdout, stderr } = await runCommand([goExample, file]);
+  if (code !== 0) throw new Error(`scripts/go-example: ${stderr}`);
+  return stdout.trim();
 }
 
 /** Whether a command changes nothing, so that it can be asked again. */
