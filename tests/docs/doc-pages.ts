@@ -9,7 +9,7 @@ export const repository = join(import.meta.dir, "..", "..");
 
 /** Where a page needs more than one member at 127.0.0.1:2379. */
 const worlds: Readonly<Record<string, TranscriptWorld>> = {
-  "docs/endpoints.md": { members: 3 },
+  "docs/endpoints.md": { members: 3, dns: true },
   "docs/tls.md": { tls: true },
 };
 

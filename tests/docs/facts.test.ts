@@ -156,15 +156,6 @@ describe("metrics", () => {
 });
 
 describe("log lines", () => {
-  const messages = new Set(
-    docPages.flatMap(({ file }) => [...file.text.matchAll(/"msg":"([^"]+)"/g)].map(([, text = ""]) => text)),
-  );
-
-  test("that docs/ show are lines of the program", () => {
-    expect(messages.size).toBeGreaterThan(5);
-    expect([...messages].filter((message) => !sources.includes(`"${message}"`))).toEqual([]);
-  });
-
   test("that docs/troubleshooting.md explains are lines of the program", () => {
     const { text } = page("docs/troubleshooting.md");
     const explained = [...text.matchAll(/^\| (`[^|]*) \|/gm)].flatMap(([, cell = ""]) => codeIn(cell));

@@ -16,6 +16,7 @@ import { CertificateAuthority } from "./certificates.ts";
 import { type PipedChild, runCommand, spawnPiped } from "./child-process.ts";
 import { type EtcdCluster, startEtcdCluster } from "./etcd-cluster.ts";
 import type { EtcdTls } from "./etcd-member.ts";
+import { type DnsServer, startDnsServerAt } from "../net/dns-server.ts";
 import { etcdBinary } from "./etcd-version.ts";
 import { ensureBuilt, executable } from "./etcdproxy-process.ts";
 import { freePorts } from "./free-ports.ts";
@@ -40,6 +41,8 @@ const READY = /"msg":"(started gRPC proxy|ready to proxy client requests)"/;
 const DRAINING = /"msg":"(draining|draining: clients may finish|drained: no client is left)"/;
 
 export interface TranscriptWorld {
+  /** A name server at 5353, whose SRV records of example.com name the members as infra0.example.com and so on. */
+  readonly dns?: boolean;
   /** Members of the cluster at 2379 and the two ports behind it. 1 by default. */
   readonly members?: 1 | 3;
   /** Members speak TLS and ask for certificates; the files of the documents lie in the folder. */
@@ -58,6 +61,7 @@ export class TranscriptRun implements AsyncDisposable {
   readonly #folder: TemporaryFolder;
   readonly #cluster: EtcdCluster;
   readonly #settleMs: number;
+  #nameServer: DnsServer | undefined;
   readonly #jobs: Job[] = [];
   readonly #environment: Record<string, string | undefined>;
 
@@ -91,7 +95,22 @@ export class TranscriptRun implements AsyncDisposable {
       members: world.members ?? 1,
       ...(tls === undefined ? {} : { tls }),
     });
-    return new TranscriptRun(folder, cluster, settleMs);
+    const run = new TranscriptRun(folder, cluster, settleMs);
+    if (world.dns === true) await run.#startNameServer();
+    return run;
+  }
+
+  async #startNameServer(): Promise<void> {
+    const ports = this.#cluster.members.map(({ endpoint }) => endpoint.split(":")[1]);
+    const address = this.text.real("127.0.0.1:5353");
+    this.#nameServer = await startDnsServerAt(
+      Number(address.split(":")[1]),
+      "--local=/example.com/",
+      ...ports.flatMap((port, index) => [
+        `--srv-host=_etcd-client._tcp.example.com,infra${index}.example.com,${port},${index},0`,
+        `--host-record=infra${index}.example.com,127.0.0.1`,
+      ]),
+    );
   }
 
   /** Writes a file that a document shows. */
@@ -182,6 +201,7 @@ export class TranscriptRun implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.endJobs();
+    await this.#nameServer?.stop();
     await this.#cluster.dispose();
     this.#folder[Symbol.dispose]();
   }

@@ -16,15 +16,21 @@ const STARTS_MAX = 5;
 
 /** Starts dnsmasq with `--srv-host=…` and `--host-record=…` options, or any other of its own. */
 export async function startDnsServer(...records: string[]): Promise<DnsServer> {
-  let problem = "";
-  for (let starts = 0; starts < STARTS_MAX; starts++) {
+  for (let starts = 1; ; starts++) {
     const [port = 0] = freePorts(1);
-    const started = await startOn(port, records);
-    if (typeof started !== "string") return runningServer(port, started);
-    problem = started;
-    if (!problem.includes("Address already in use")) break;
+    try {
+      return await startDnsServerAt(port, ...records);
+    } catch (error) {
+      if (starts === STARTS_MAX || !String(error).includes("Address already in use")) throw error;
+    }
   }
-  throw new Error(`dnsmasq ended: ${problem}`);
+}
+
+/** Starts it on a port that the caller has found to be free. */
+export async function startDnsServerAt(port: number, ...records: string[]): Promise<DnsServer> {
+  const started = await startOn(port, records);
+  if (typeof started === "string") throw new Error(`dnsmasq ended: ${started}`);
+  return runningServer(port, started);
 }
 
 /** A name server on loopback that does not answer, as one that has not been started. */
