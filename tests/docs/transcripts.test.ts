@@ -83,10 +83,10 @@ describe.each(shown.map((each) => [each.page.path, each] as const))("%s", (path,
     if (updating && performed === acts.length) writeFileSync(join(repository, path), update.text);
   });
 
-  test.each(acts.map((act) => [act.name, act] as const))(
-    "%s",
-    async (_, { step, perform }) => {
-      if (withoutGo !== "" && step.command.startsWith("go ")) return;
+  for (const { name, step, perform } of acts) {
+    const cannotRun = withoutGo !== "" && step.command.startsWith("go ");
+    const title = cannotRun ? `${name} (${withoutGo})` : name;
+    const act = async (): Promise<void> => {
       const lines = await perform(reader);
       performed++;
       const comparable = lines.map((line) => reader.text.comparable(line));
@@ -97,7 +97,7 @@ describe.each(shown.map((each) => [each.page.path, each] as const))("%s", (path,
         return;
       }
       expect(comparable).toEqual(documented);
-    },
-    STEP_MAX_MS,
-  );
+    };
+    test.skipIf(cannotRun)(title, act, STEP_MAX_MS);
+  }
 });
