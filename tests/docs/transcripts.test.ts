@@ -76,7 +76,7 @@ describe.each(shown.map((each) => [each.page.path, each] as const))("%s", (path,
   let reader: TranscriptRun;
   beforeAll(async () => {
     reader = await TranscriptRun.start(page.world, updating ? 1_500 : undefined);
-  });
+  }, STEP_MAX_MS);
   afterAll(async () => {
     await reader[Symbol.asyncDispose]();
     // What failed, or was left out by a filter, has left others in another world than theirs.
