@@ -12,7 +12,8 @@ import { TemporaryFolder } from "../harness/temporary-folder.ts";
 import type { FencedBlock } from "../readme-file.ts";
 import { docPages, repository } from "./doc-pages.ts";
 
-const LANGUAGES = ["console", "sh", "ini", "yaml", "text", ""];
+/** `go` programs are built and run by the transcripts. */
+const LANGUAGES = ["console", "sh", "ini", "yaml", "go", "text", ""];
 
 const blocks = docPages.flatMap(({ path, file }) =>
   file.everyBlock.map((block) => ({ name: `${path}:${block.lineNumber}`, path, block })),
@@ -36,14 +37,55 @@ describe("commands that need more than this machine", () => {
   );
 
   test.each(commands)("%s", (_, command) => {
-    const [program = "", ...words] = command.split(/ +/);
-    if (program === "etcdproxy") {
-      expect(parseCommandLine(words).command).toBeOneOf(["gateway", "grpc-proxy", "version", "help"]);
+    const words = command.match(/"[^"]*"|\S+/g) ?? [];
+    const program = words.shift() ?? "";
+    if (program.startsWith("scripts/")) {
+      expect(() => accessSync(join(repository, program), constants.X_OK)).not.toThrow();
       return;
     }
-    expect(program).toMatch(/^scripts\//);
-    expect(() => accessSync(join(repository, program), constants.X_OK)).not.toThrow();
+    if (!(program in readers)) throw new Error(`nobody here knows ${program}`);
+    readers[program]!(words);
   });
+
+  /** What is known of programs that cannot be run here in earnest: whom they name, and what etcdproxy is told by them. */
+  const readers: Readonly<Record<string, (words: readonly string[]) => void>> = {
+    etcdproxy: expectProduct,
+    install: (words) => expectFiles(words.filter((word) => word.includes("/")).slice(0, 1)),
+    systemctl: (words) => {
+      const unit = words.filter((word) => !word.startsWith("--"))[1];
+      if (unit !== undefined) expectFiles([`deploy/systemd/${unit}.service`]);
+    },
+    docker: (words) => {
+      const file = words[words.indexOf("-f") + 1] ?? "";
+      if (words[0] === "build") expectFiles([file, words.at(-1)!]);
+      else expectProduct(words.slice(words.indexOf("etcdproxy") + 1));
+    },
+    kubectl: (words) => {
+      const manifest = words[words.indexOf("-f") + 1] ?? "";
+      if (words.includes("apply")) expectFiles([manifest]);
+      else expect(words.join(" ")).toMatch(/\bcreate (namespace|secret generic) /);
+    },
+  };
+
+  test("the secret of Kubernetes has the files that the manifest's flags name", async () => {
+    const named = commands.map(([, command]) => command).find((command) => command.includes("create secret"));
+    const files = [...(named ?? "").matchAll(/--from-file=(\S+)/g)].map(([, file]) => file);
+    const manifest = await Bun.file(join(repository, "deploy/kubernetes/etcdproxy.yaml")).text();
+    const mounted = [...manifest.matchAll(/=\/etc\/etcdproxy\/tls\/(\S+)/g)].map(([, file]) => file);
+    expect(files.toSorted()).toEqual(mounted.toSorted());
+    expect(named).toContain(manifest.match(/secretName: ([\w-]+)/)?.[1]);
+  });
+
+  function expectProduct(words: readonly string[]): void {
+    expect(parseCommandLine(words).command).toBeOneOf(["gateway", "grpc-proxy", "version", "help"]);
+  }
+
+  function expectFiles(paths: readonly string[]): void {
+    expect(paths).not.toEqual([]);
+    // What is built stands where scripts/build puts it.
+    const missing = paths.filter((path) => path !== "dist/etcdproxy" && !existsSync(join(repository, path)));
+    expect(missing).toEqual([]);
+  }
 });
 
 describe("transcripts", () => {
@@ -82,27 +124,47 @@ describe("unit files", () => {
   });
 });
 
-describe("alerting rules", () => {
+describe("files in YAML", () => {
+  const withPurpose = (key: string): (readonly [name: string, purpose: string, text: string])[] =>
+    ofLanguage("yaml").flatMap(([name, { purpose, lines }]) => {
+      const value = new RegExp(`(?:^| )${key}=(\\S+)`).exec(purpose)?.[1];
+      return value === undefined ? [] : [[name, value, `${lines.join("\n")}\n`] as const];
+    });
+
+  test("tell who reads them", () => {
+    expect(withPurpose("config").length).toBeGreaterThan(0);
+    expect(withPurpose("promtool").length).toBeGreaterThan(0);
+    expect(withPurpose("config").length + withPurpose("promtool").length).toBe(ofLanguage("yaml").length);
+  });
+
+  test.each(withPurpose("config"))("%s starts a %s", async (_, product, text) => {
+    await ensureBuilt();
+    using folder = new TemporaryFolder("documented");
+    const file = folder.file("documented.yaml");
+    writeFileSync(file, text);
+    const checked = await runCommand([executable, "check-config", product, `--config-file=${file}`]);
+    expect(checked).toMatchObject({ code: 0, stderr: "" });
+    // Every key that it has is one that the product was given: at the top, or in its own section.
+    const {
+      gateway: _gateway,
+      "grpc-proxy": _grpcProxy,
+      ...atTop
+    } = Bun.YAML.parse(text) as Record<string, unknown>;
+    for (const key of Object.keys(atTop))
+      expect(checked.stdout).toMatch(new RegExp(`^${key}: .*# \\S*documented\\.yaml:\\d+$`, "m"));
+  });
+
   const promtool = Bun.which("promtool");
-
-  test.each(ofLanguage("yaml"))("%s is a file of rules", (_, block) => {
-    const text = block.lines.join("\n");
-    const { groups } = Bun.YAML.parse(text) as { groups: { rules: { alert: string; expr: string }[] }[] };
-    const rules = groups.flatMap((group) => group.rules);
-    expect(rules.length).toBeGreaterThan(0);
-    for (const { alert, expr } of rules) {
-      expect(alert).toMatch(/^Etcdproxy[A-Z]\w+$/);
-      expect(expr).toMatch(/_/);
-    }
-  });
-
-  test.skipIf(promtool === null).each(ofLanguage("yaml"))("%s passes promtool", async (_, block) => {
-    using folder = new TemporaryFolder("rules");
-    const file = folder.file("rules.yaml");
-    writeFileSync(file, block.lines.join("\n"));
-    const { code, stdout, stderr } = await runCommand([promtool!, "check", "rules", file]);
-    expect({ code, output: stdout + stderr }).toMatchObject({ code: 0 });
-  });
+  test.skipIf(promtool === null).each(withPurpose("promtool"))(
+    "%s passes promtool check %s",
+    async (_, kind, text) => {
+      using folder = new TemporaryFolder("documented");
+      const file = folder.file("documented.yaml");
+      writeFileSync(file, text);
+      const { code, stdout, stderr } = await runCommand([promtool!, "check", kind, file]);
+      expect({ code, output: stdout + stderr }).toMatchObject({ code: 0 });
+    },
+  );
 });
 
 describe("pictures", () => {

@@ -53,6 +53,14 @@ describe("flags", () => {
       "--help",
       "--all",
       "--update",
+      "--advertise-client-urls",
+      "--build-arg",
+      "--check",
+      "--ignore-missing",
+      "--output",
+      "--rm",
+      "--target",
+      "--time",
     ]);
     const unknown = docPages.flatMap(({ path, file }) =>
       (file.prose.match(/(?<![\w-])--[a-z][\w-]*/g) ?? [])
@@ -134,7 +142,8 @@ describe("metrics", () => {
   test("that docs/ name are metrics of the program", () => {
     const named = new Set(
       docPages.flatMap(
-        ({ file }) => file.text.match(/\b(?:etcdproxy|etcd_grpc_proxy|process)_[a-z_]+[a-z]\b/g) ?? [],
+        ({ file }) =>
+          file.text.match(/\b(?:etcdproxy|etcd_grpc_proxy|grpc_server|process)_[a-z_]+[a-z]\b/g) ?? [],
       ),
     );
     expect(named.size).toBeGreaterThan(20);
@@ -151,8 +160,25 @@ describe("metrics", () => {
       "etcdproxy_gateway",
       "etcdproxy_certificate_expiry",
       "etcdproxy_lease",
+      "etcdproxy_regist",
     ].includes(name);
   }
+});
+
+describe("alerts", () => {
+  test("are all in docs/operations.md, each as bad as it is", async () => {
+    const { groups } = Bun.YAML.parse(
+      await Bun.file(join(repository, "deploy/prometheus/alerts.yaml")).text(),
+    ) as { groups: { rules: { alert: string; labels: { severity: string } }[] }[] };
+    const told = page("docs/operations.md")
+      .table("alert")
+      .flatMap(([alerts = "", severities = ""]) => {
+        const each = severities.split(", ");
+        return codeIn(alerts).map((alert, index) => [alert, each[index] ?? each[0]]);
+      });
+    const rules = groups.flatMap((group) => group.rules);
+    expect(told.toSorted()).toEqual(rules.map(({ alert, labels }) => [alert, labels.severity]).toSorted());
+  });
 });
 
 describe("log lines", () => {

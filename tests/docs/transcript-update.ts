@@ -1,5 +1,5 @@
 /**
- * A page with other outputs in it than it had: what `ETCDPROXY_UPDATE_DOCS=1` writes.
+ * A page with other outputs in it than it had: what `ETCDPROXY_TEST_UPDATE_DOCS=1` writes.
  */
 import type { TranscriptStep } from "../readme-file.ts";
 

@@ -3,7 +3,7 @@
  *
  * A page is one reader with one folder and one cluster (harness/transcript-run.ts), who types its commands from the top to the
  * end; files that a page shows (a block with `file=…`) are written where they stand. What may differ from run to run is stated
- * in harness/transcript-text.ts. A `text` block is the help of a product. `ETCDPROXY_UPDATE_DOCS=1` puts what was printed into the pages instead: look at the difference.
+ * in harness/transcript-text.ts. A `text` block is the help of a product. `ETCDPROXY_TEST_UPDATE_DOCS=1` puts what was printed into the pages instead: look at the difference.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
@@ -24,7 +24,7 @@ const withoutGo = ((): string => {
   return exitCode === 0 ? "" : stderr.toString().trim();
 })();
 
-const updating = process.env["ETCDPROXY_UPDATE_DOCS"] === "1";
+const updating = process.env["ETCDPROXY_TEST_UPDATE_DOCS"] === "1";
 
 /** What a reader does, in the order of the page: a file that he writes, a help text that he reads, or a command. */
 interface Act {

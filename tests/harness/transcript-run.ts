@@ -2,8 +2,8 @@
  * A reader who types the commands of a document, one after another: a folder of his own, an etcd cluster, the
  * compiled etcdproxy on his PATH.
  *
- * A command that ends in `&` is a job: its first lines are those that are documented; `kill %1` sends it a signal, and what it
- * says then is what that command printed. Commands that go on for ever (`etcdctl watch`) are ended when they have printed as
+ * A command that ends in `&` is a job: its first lines are those that are documented, unless they go to a file (`2> proxy.log &`);
+ * `kill %1` sends it a signal, and what it says then is what that command printed. Commands that go on for ever (`etcdctl watch`) are ended when they have printed as
  * many lines as are documented. Questions about a state that comes about by itself are asked until the documented answer
  * comes, for ten seconds. All others are run once by a shell.
  *
@@ -23,6 +23,7 @@ import { freePorts } from "./free-ports.ts";
 import { LineLog } from "./line-log.ts";
 import { TemporaryFolder } from "./temporary-folder.ts";
 import { TranscriptText } from "./transcript-text.ts";
+import { waitFor } from "./wait-for.ts";
 
 /** Ports that documents give to members, in their order. */
 const MEMBER_PORTS = [2379, 22379, 32379] as const;
@@ -35,7 +36,7 @@ const SETTLE_MS = 10_000;
 const goExample = join(import.meta.dir, "..", "..", "scripts", "go-example");
 
 /** Lines that say that a job serves. */
-const READY = /"msg":"(started gRPC proxy|ready to proxy client requests)"/;
+const READY = /("msg":"|\] )(started gRPC proxy|ready to proxy client requests)/;
 
 /** Lines that come only when a client that has just gone is not quite gone yet: no document shows them. */
 const DRAINING = /"msg":"(draining|draining: clients may finish|drained: no client is left)"/;
@@ -162,10 +163,14 @@ export class TranscriptRun implements AsyncDisposable {
     const listens = /--listen-addr|--config-file|ETCDPROXY_LISTEN_ADDR/.test(command);
     const placed =
       own && !listens ? `${command} ${this.text.real("--listen-addr=127.0.0.1:23790")}` : command;
-    const started = spawnPiped(["sh", "-c", `exec ${placed}`], this.#options);
+    const started = spawnPiped(["sh", "-c", `exec env ${placed}`], this.#options);
     const output = new LineLog(command, own ? started.stderr : started.stdout);
     this.#jobs.push({ process: started, output });
-    if (own) await output.find("its ready line", (line) => (READY.test(line) ? line : undefined));
+    const logFile = / 2> ?(\S+)$/.exec(command)?.[1];
+    if (logFile !== undefined) {
+      const log = Bun.file(this.#folder.file(logFile));
+      await waitFor(`${command} to tell ${logFile} that it serves`, async () => READY.test(await log.text()));
+    } else if (own) await output.find("its ready line", (line) => (READY.test(line) ? line : undefined));
     return nextLines(output, linesWanted);
   }
 
@@ -223,6 +228,7 @@ async function builtGo(file: string): Promise<string> {
 /** Whether a command changes nothing, so that it can be asked again. */
 function asksOnly(command: string): boolean {
   if (/^curl\b/.test(command)) return !/\s(-d|--data\S*|-X)\s/.test(command);
+  if (/^grep\b/.test(command)) return true;
   return /^etcdctl .*\b(get|member list|endpoint \w+|lease list)\b/.test(command);
 }
 

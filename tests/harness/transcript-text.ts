@@ -12,10 +12,14 @@ const DOCUMENTED_HOST = "proxy-host";
 /** What is chosen anew by etcd, by the kernel or by the clock, and what stands for it. */
 const VARYING: readonly (readonly [form: RegExp, stands: string])[] = [
   [/"ts":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"/g, '"ts":"(time)"'],
+  [/^\[\d\d:\d\d:\d\d\.\d{3}\]/g, "[(time)]"],
+  [/"time":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"/g, '"time":"(time)"'],
   [/"(clusterId|memberId|raftTerm|cluster_id|member_id|raft_term)":"\d+"/g, '"$1":"(number)"'],
   [/"(latencySeconds|secondsLeft)":\d+(\.\d+)?(e-\d+)?/g, '"$1":(number)'],
   [/"(peer|client)":"127\.0\.0\.1:\d+"/g, '"$1":"127.0.0.1:(port)"'],
   [/"pid":\d+/g, '"pid":(number)'],
+  [/"lease":"[0-9a-f]+"/g, '"lease":"(lease)"'],
+  [/"(grpc\.time_ms)":\d+(\.\d+)?/g, '"$1":(number)'],
   [/^(Git SHA: )[0-9a-f]{7,40}(-dirty)?$/g, "$1(commit)"],
   [/^(etcdproxy_\w+_timestamp_seconds\{[^}]*\}) [\d.e+]+$/g, "$1 (time)"],
   [/^(process_start_time_seconds) [\d.e+]+$/g, "$1 (time)"],
@@ -51,9 +55,10 @@ export class TranscriptText {
       (each, [form, stands]) => each.replaceAll(form, stands),
       this.documented(line),
     );
-    // The widths of a table's columns depend on the host's name.
+    // The widths of columns depend on the host's name, and on ports.
     const isTable = /^[|+].*[|+]$/.test(text);
-    return isTable ? text.replaceAll(/ +/g, " ").replaceAll(/-+/g, "-") : text.trimEnd();
+    if (isTable) return text.replaceAll(/ +/g, " ").replaceAll(/-+/g, "-");
+    return text.trimEnd().replace(/ +(?=# )/, " ");
   }
 }
 
