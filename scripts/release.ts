@@ -34,7 +34,7 @@ type Target = keyof typeof runtimes;
 const targets = Object.keys(runtimes) as Target[];
 
 /** What is packed beside the executable: paths from the root. */
-const companions = ["LICENSE", "README.md", "CHANGELOG.md", "SECURITY.md", "deploy"];
+const companions = ["LICENSE", "README.md", "CHANGELOG.md", "SECURITY.md", "docs", "deploy"];
 
 interface Artifact {
   readonly file: string;

@@ -1,7 +1,8 @@
 /**
- * The README says what is: its commands are understood, its flags exist and are in the state that it tells, its
- * help texts are the real ones, its links and scripts are there. That its transcripts come out as printed is shown
- * in tests/smoke, its version of glibc in tests/executable.
+ * The README says what is: its commands are understood, its flags exist, its figures are those of docs/comparison.md, its links
+ * and scripts are there. So do the pages of docs/ that hold what is too long for it: which flags are there, the help texts, the
+ * defaults of limits. That its transcripts come out as printed is shown in tests/smoke, its version of glibc in
+ * tests/executable, all else about docs/ in tests/docs.
  */
 import { describe, expect, test } from "bun:test";
 import { accessSync, constants, existsSync } from "node:fs";
@@ -15,6 +16,10 @@ import { ReadmeFile } from "./readme-file.ts";
 
 const repository = join(import.meta.dir, "..");
 const readme = await ReadmeFile.read("README.md");
+const features = await ReadmeFile.read("docs/features.md");
+const configuration = await ReadmeFile.read("docs/configuration.md");
+const limits = await ReadmeFile.read("docs/limits.md");
+const comparison = await ReadmeFile.read("docs/comparison.md");
 const products: readonly (readonly [name: string, table: readonly FlagDefinition[]])[] = [
   ["gateway", gatewayFlags],
   ["grpc-proxy", grpcProxyFlags],
@@ -29,7 +34,7 @@ describe("the README's commands", () => {
   const own = readme.commands().filter((command) => /^\S*etcdproxy\b/.test(command));
 
   test("are found by this test", () => {
-    expect(own.length).toBeGreaterThan(5);
+    expect(own.length).toBeGreaterThanOrEqual(2);
   });
 
   test.each(own)("%s is a command line that starts a product", (command) => {
@@ -58,16 +63,23 @@ describe("the README's commands", () => {
   });
 });
 
-describe("the README's flags", () => {
+describe("flags", () => {
   /** Flags of programs other than etcdproxy: of scripts, and of what the unit file's caveat is about. */
   const foreign = new Set(["--preload", "--all", "--bench", "--name", "--help"]);
 
   test("are flags of a product, wherever they are mentioned", () => {
-    expect(flagsIn(readme.prose).filter((flag) => !everyFlag.has(flag) && !foreign.has(flag))).toEqual([]);
+    const mentioned = [readme, features].flatMap(({ prose }) => flagsIn(prose));
+    expect(mentioned.filter((flag) => !everyFlag.has(flag) && !foreign.has(flag))).toEqual([]);
   });
 
-  describe.each(products)("in the table of %s", (name, table) => {
-    const rows = readme.table(name);
+  test("that are known and refused are those that the README names", () => {
+    const later = products.flatMap(([, table]) => table.filter(({ since }) => since === "later"));
+    const [, told = ""] = /Not yet: ([^;]*);/.exec(readme.prose) ?? [];
+    expect(flagsIn(told).sort()).toEqual([...new Set(later.map(({ name }) => `--${name}`))].sort());
+  });
+
+  describe.each(products)("in the table of %s in docs/features.md", (name, table) => {
+    const rows = features.table(name);
     const listed = (state: string): string[] =>
       rows.filter((cells) => cells[2] === state).flatMap(([, flags = ""]) => flagsIn(flags));
 
@@ -86,7 +98,7 @@ describe("the README's flags", () => {
     });
   });
 
-  test("of the limits have the defaults that it tells", () => {
+  test("of the limits have the defaults that docs/limits.md tells", () => {
     const defaults = new Map<string, unknown>(grpcProxyFlags.map((flag) => [`--${flag.name}`, flag.default]));
     const MIB = 1024 * 1024;
     expect(defaults.get("--max-connections")).toBe(65_536);
@@ -94,20 +106,54 @@ describe("the README's flags", () => {
     expect(defaults.get("--max-send-bytes")).toBe(1.5 * MIB);
     expect(defaults.get("--max-recv-bytes")).toBe(2048 * MIB - 1);
     expect(defaults.get("--max-buffer-bytes")).toBe(512 * MIB);
-    expect(readme.table("flag").map(([flag, value]) => [flag, value?.replace(/,.*/, "")])).toEqual([
+    expect(limits.table("flag").map(([flag, value]) => [flag, value?.replace(/,.*/, "")])).toEqual([
       ["`--max-connections`", "65536"],
       ["`--max-concurrent-streams`", "4294967295"],
       ["`--max-send-bytes`", "1.5 MiB"],
       ["`--max-recv-bytes`", "2 GiB"],
       ["`--max-buffer-bytes`", "512 MiB"],
+      ["`--idle-timeout` (gateway)", "off"],
     ]);
+    expect(gatewayFlags.find(({ name }) => name === "idle-timeout")?.default).toBe(0);
   });
 
-  test.each(products)("are explained by the real help of %s", (name) => {
+  test.each(products)("are explained in docs/configuration.md by the real help of %s", (name) => {
     const invocation = parseCommandLine([name, "--help"]);
     const help = invocation.command === "help" ? invocation.text.trimEnd() : "";
-    expect(readme.blocks("text").map(({ lines }) => lines.join("\n"))).toContain(help);
+    expect(configuration.blocks("text").map(({ lines }) => lines.join("\n"))).toContain(help);
   });
+});
+
+describe("the README's figures", () => {
+  /** Of the tables of outages, which tell reads, writes and events in one cell; the second row is the grpc-proxy's. */
+  const outage = "a follower stands still: the longest wait of a read through the grpc-proxy";
+  const rows = readme.table("measured");
+  const shown = new Set(comparison.text.split("\n").filter((line) => line.startsWith("| ")));
+
+  test("are there", () => {
+    expect(rows.length).toBeGreaterThan(6);
+  });
+
+  test("of an outage are those of docs/comparison.md", () => {
+    const [, , ours, theirs] = comparison.table("what happens")[1]!.map((cell) => cell.split(", ")[0]);
+    expect(rows.filter(([what]) => what === outage)).toEqual([[outage, theirs!, ours!, "", ""]]);
+    expect(comparison.table("what happens")[0]![0]).toBe("a follower stands still");
+  });
+
+  test.each(rows.filter(([what]) => what !== outage).map((row) => [row[0] ?? "", row] as const))(
+    "of %s are those of docs/comparison.md",
+    (what, [, theirs = "", ours = "", ratio = ""]) => {
+      const name = what.replace(/^gateway: |: grpc-proxy$/g, "");
+      const measured = [...shown].filter((line) => line.startsWith(`| ${name} |`));
+      const cells = measured.map((line) => line.split("|").map((cell) => cell.trim()));
+      const equal = cells.filter((cell) => cell.includes(theirs) && cell.includes(ours));
+      expect(equal.length).toBe(1);
+      // Where the tables tell no ratio, it is that of the two.
+      const told = equal[0]!.map((cell) => /^[\d.]+/.exec(cell)?.[0]);
+      const made = (Number(ours.replace(" ", "")) / Number(theirs.replace(" ", ""))).toFixed(2);
+      expect([...told, made]).toContain(ratio);
+    },
+  );
 });
 
 describe.each(["README.md", "CHANGELOG.md", "SECURITY.md", "src/README.md"])("%s", (path) => {
