@@ -174,10 +174,11 @@ describe("alerts", () => {
       .table("alert")
       .flatMap(([alerts = "", severities = ""]) => {
         const each = severities.split(", ");
-        return codeIn(alerts).map((alert, index) => [alert, each[index] ?? each[0]]);
+        return codeIn(alerts).map((alert, index) => [alert, each[index] ?? each[0]] as const);
       });
     const rules = groups.flatMap((group) => group.rules);
-    expect(told.toSorted()).toEqual(rules.map(({ alert, labels }) => [alert, labels.severity]).toSorted());
+    expect(told.length).toBe(rules.length);
+    expect(new Map(told)).toEqual(new Map(rules.map(({ alert, labels }) => [alert, labels.severity])));
   });
 });
 

@@ -20,6 +20,8 @@ const VARYING: readonly (readonly [form: RegExp, stands: string])[] = [
   [/"pid":\d+/g, '"pid":(number)'],
   [/"lease":"[0-9a-f]+"/g, '"lease":"(lease)"'],
   [/"(grpc\.time_ms)":\d+(\.\d+)?/g, '"$1":(number)'],
+  // Of answers, whose header holds numbers of any length.
+  [/"bytes":\d+(?=,"grpc\.response\.content")/g, '"bytes":(number)'],
   [/^(Git SHA: )[0-9a-f]{7,40}(-dirty)?$/g, "$1(commit)"],
   [/^(etcdproxy_\w+_timestamp_seconds\{[^}]*\}) [\d.e+]+$/g, "$1 (time)"],
   [/^(process_start_time_seconds) [\d.e+]+$/g, "$1 (time)"],

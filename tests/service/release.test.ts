@@ -93,6 +93,7 @@ test.each(targets)("the archive for %s has what belongs to it, owned by root", a
     "README.md",
     "CHANGELOG.md",
     "deploy/systemd/etcdproxy-gateway.service",
+    "docs/README.md",
   ]) {
     expect(names).toContain(name);
   }
