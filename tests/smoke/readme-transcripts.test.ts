@@ -10,10 +10,13 @@ import { ReadmeFile } from "../readme-file.ts";
 
 const steps = (await ReadmeFile.read("README.md")).transcripts().flat();
 
+/** With a build, where there is none of this commit. */
+const START_MAX_MS = 60_000;
+
 let reader: TranscriptRun;
 beforeAll(async () => {
   reader = await TranscriptRun.start();
-});
+}, START_MAX_MS);
 afterAll(async () => {
   await reader[Symbol.asyncDispose]();
 });
