@@ -19,6 +19,16 @@ export interface PageRequest {
   readonly query: URLSearchParams;
   /** Aborted once nobody waits for the page any more: its reader has gone, or has all of it. */
   readonly signal: AbortSignal;
+  /** Absent where the process asks itself. */
+  readonly asker?: PageAsker | undefined;
+}
+
+/** What a request tells of who asks. */
+export interface PageAsker {
+  /** What the proxy is called: `Host` or `:authority`, with its port; may be empty. */
+  readonly host: string;
+  /** `Sec-Fetch-Site`: what a browser says of the page that asks. Empty without a browser. */
+  readonly fetchSite: string;
 }
 
 /** Makes a page now. */
@@ -69,6 +79,7 @@ export async function servePage(
   method: string,
   target: string,
   signal?: AbortSignal,
+  asker?: PageAsker,
 ): Promise<Page> {
   const queryAt = target.indexOf("?");
   const path = queryAt < 0 ? target : target.slice(0, queryAt);
@@ -80,7 +91,7 @@ export async function servePage(
   const query = new URLSearchParams(queryAt < 0 ? "" : target.slice(queryAt));
   const over = new AbortController();
   try {
-    return await make({ path, query, signal: signal ?? over.signal });
+    return await make({ path, query, signal: signal ?? over.signal, asker });
   } catch (error) {
     return textPage(500, `etcdproxy: ${error instanceof Error ? error.message : String(error)}\n`);
   } finally {

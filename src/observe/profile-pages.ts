@@ -6,7 +6,8 @@
  * its reader has all of it, and a profile ends after `SECONDS_MAX` at the latest, when its reader goes, or when the product
  * stops: so nobody can make the process sample for ever, or hold many snapshots.
  */
-import { type MakePage, type Page, type PageRequest, type Pages, textPage } from "./page.ts";
+import { isIpLiteral } from "../net/address.ts";
+import { type MakePage, type Page, type PageAsker, type PageRequest, type Pages, textPage } from "./page.ts";
 
 export const PROFILES_ROOT = "/debug/pprof/";
 
@@ -116,7 +117,26 @@ export function profilePaths(makers: ProfileMakers): Pages {
     [`${PROFILES_ROOT}profile`, makers.profile],
     [`${PROFILES_ROOT}heap`, makers.heap],
   ]);
-  return (path) => pages.get(path) ?? (path.startsWith(PROFILES_ROOT) ? notThere : undefined);
+  return (path) => {
+    const make = pages.get(path) ?? (path.startsWith(PROFILES_ROOT) ? notThere : undefined);
+    return make && (async (request) => refusal(request.asker) ?? (await make(request)));
+  };
+}
+
+/**
+ * What a web page that somebody looks at could ask for in the browser's name is refused; null where it is not.
+ *
+ * A page can give its own name the proxy's address (DNS rebinding), and is then shown what its browser may see, on loopback too:
+ * so names are refused, but that of loopback, which no page has. What other pages start without seeing it costs time as well.
+ */
+function refusal(asker: PageAsker | undefined): Page | null {
+  const { host = "", fetchSite = "" } = asker ?? {};
+  const name = host.replace(/:\d*$/, "");
+  const known =
+    name === "" || name.toLowerCase() === "localhost" || isIpLiteral(name.replace(/^\[(.*)\]$/, "$1"));
+  if (!known) return textPage(403, "profiles are for who asks by an IP address or localhost, not by name\n");
+  const ownSite = ["", "none", "same-origin"].includes(fetchSite);
+  return ownSite ? null : textPage(403, "profiles are not for the pages of other sites\n");
 }
 
 const MOVED: Page = { ...textPage(301, "see /debug/pprof/\n"), headers: { location: PROFILES_ROOT } };

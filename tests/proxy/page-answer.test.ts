@@ -21,7 +21,7 @@ const fields = ([head]: RecordedCall["heads"]): Record<string, string> =>
 function ask(make: MakePage, method = "GET", takesAnswer = true): RecordedCall {
   const call = new RecordedCall({ path: "/page" });
   call.takesAnswer = takesAnswer;
-  answerPageOverHttp2(() => make, call, method, "/page");
+  answerPageOverHttp2(() => make, call, { method, path: "/page", authority: "localhost" });
   return call;
 }
 

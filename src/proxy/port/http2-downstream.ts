@@ -98,7 +98,7 @@ export class Http2Downstream implements ServerConnectionHandler, Http2CallOwner 
     const { router } = this.#shared;
     const handler = router.universalHandler(path);
     if (handler !== undefined) router.serveByConnect(call, head.method, handler);
-    else answerPageOverHttp2(this.#shared.pages, call, head.method, head.path);
+    else answerPageOverHttp2(this.#shared.pages, call, head);
   }
 
   /** Repeated header sections are one object, so a client's calls are nearly always of the kind of its last. */

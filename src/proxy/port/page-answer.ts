@@ -25,7 +25,9 @@ export async function answerPageOverHttp1(
 ): Promise<void> {
   const over = new AbortController();
   response.once("close", () => over.abort());
-  const page = await servePage(pages, request.method ?? "GET", request.url ?? "/", over.signal);
+  const { host = "", "sec-fetch-site": fetchSite = "" } = request.headers;
+  const asker = { host, fetchSite };
+  const page = await servePage(pages, request.method ?? "GET", request.url ?? "/", over.signal, asker);
   response.writeHead(page.status, {
     ...page.headers,
     "content-type": page.contentType,
@@ -40,11 +42,23 @@ function* pieces(body: Uint8Array): Generator<Uint8Array> {
   for (let at = 0; at < body.length; at += PIECE_BYTES) yield body.subarray(at, at + PIECE_BYTES);
 }
 
-/** Answers `call`, whose `:method` and `:path` are given. */
-export function answerPageOverHttp2(pages: Pages, call: ServerCall, method: string, target: string): void {
+/** The parts of a request's head that pages look at. */
+export interface PageHead {
+  readonly method: string;
+  readonly path: string;
+  readonly authority: string;
+}
+
+/** Answers `call`, which began with `head`. */
+export function answerPageOverHttp2(
+  pages: Pages,
+  call: ServerCall,
+  { method, path, authority }: PageHead,
+): void {
   const answer = new PageAnswer(call, method !== "HEAD");
   call.receiver = answer;
-  void answer.send(servePage(pages, method, target, answer.signal));
+  const asker = { host: authority, fetchSite: call.head.value("sec-fetch-site") ?? "" };
+  void answer.send(servePage(pages, method, path, answer.signal, asker));
 }
 
 class PageAnswer implements CallReceiver {

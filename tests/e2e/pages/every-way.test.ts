@@ -148,6 +148,20 @@ describe.each(ways)("$scheme, the port of $port, $version", ({ scheme, port, ver
     expect((await ask("/debug/pprof/goroutine")).status).toBe(404);
   });
 
+  test("/debug/pprof/ is not for web pages that somebody looks at", async () => {
+    const asked = async (path: string, field: string): Promise<number> =>
+      (await ask(path, ["--header", field])).status;
+    for (const name of ["", "cmdline", "profile", "heap", "goroutine"]) {
+      expect(await asked(`/debug/pprof/${name}`, "host: rebound.example:2379")).toBe(403);
+      expect(await asked(`/debug/pprof/${name}`, "sec-fetch-site: cross-site")).toBe(403);
+    }
+    for (const host of ["LOCALHOST:2379", "localhost", "[::1]:2379", "192.0.2.1"]) {
+      expect(await asked("/debug/pprof/cmdline", `host: ${host}`)).toBe(200);
+    }
+    expect(await asked("/debug/pprof/", "sec-fetch-site: same-origin")).toBe(200);
+    expect(await asked("/proxy/metrics", "host: rebound.example")).toBe(200);
+  });
+
   test("/debug/pprof/ has profiles and snapshots that tools open, whole and under a file name", async () => {
     for (const [name, check, file] of [
       ["profile?seconds=0.2", checkCpuProfile, "etcdproxy-cpu.cpuprofile"],
