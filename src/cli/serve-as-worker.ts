@@ -6,7 +6,7 @@
 import { createLogger } from "../observe/log.ts";
 import { LeaseSlot } from "../proxy/cluster/lease-slot.ts";
 import { CacheNotices } from "../proxy/kv/cache-notices.ts";
-import { servePage } from "../observe/page.ts";
+import { type Page, servePage } from "../observe/page.ts";
 import { conversationWithMain } from "../workers/worker-side.ts";
 import type { Conversation } from "../workers/conversation.ts";
 import { logUnexpectedErrors, type ReadyLine, type RunningProduct } from "./lifecycle.ts";
@@ -28,6 +28,8 @@ class ServingWorker {
   /** Set before the first question comes. */
   main: Conversation | null = null;
   #product: RunningProduct | null = null;
+  /** Those who can go before their page is made. */
+  readonly #readers = new Map<number, AbortController>();
 
   async answer(question: WorkerQuestion): Promise<WorkerAnswers[WorkerQuestion["ask"]]> {
     switch (question.ask) {
@@ -35,10 +37,11 @@ class ServingWorker {
         return await this.#start(question);
       case "metrics":
         return (await this.#product?.metricValues?.()) ?? [];
-      case "page": {
-        const { pages } = this.#product ?? {};
-        return pages === undefined ? null : await servePage(pages, "GET", question.target);
-      }
+      case "page":
+        return await this.#page(question.target, question.reader);
+      case "page over":
+        this.#readers.get(question.reader)?.abort();
+        return null;
       case "reload":
         return (await this.#product?.reload?.()) ?? false;
       case "unregister":
@@ -49,6 +52,20 @@ class ServingWorker {
       case "close":
         await this.#product?.close();
         return null;
+    }
+  }
+
+  async #page(target: string, reader: number | undefined): Promise<Page | null> {
+    const { pages } = this.#product ?? {};
+    if (pages === undefined) return null;
+    if (reader === undefined) return await servePage(pages, "GET", target);
+    const over = new AbortController();
+    this.#readers.set(reader, over);
+    try {
+      return await servePage(pages, "GET", target, over.signal);
+    } finally {
+      this.#readers.delete(reader);
+      over.abort();
     }
   }
 

@@ -32,6 +32,7 @@ export interface WorkerAnswers {
   readonly metrics: MetricValues;
   /** Null: there is none. */
   readonly page: Page | null;
+  readonly "page over": null;
   /** False: it has no files. */
   readonly reload: boolean;
   readonly unregister: null;
@@ -42,8 +43,10 @@ export interface WorkerAnswers {
 export type WorkerQuestion =
   | StartOrder
   | { readonly ask: "metrics" | "reload" | "unregister" | "alive" | "close" }
-  /** `target`: the page's path, and a query behind it. */
-  | { readonly ask: "page"; readonly target: string };
+  /** `target`: the page's path, and a query behind it. `reader`: a number of its own, for who may go before it is made. */
+  | { readonly ask: "page"; readonly target: string; readonly reader?: number }
+  /** This reader waits no more. */
+  | { readonly ask: "page over"; readonly reader: number };
 
 /** What the main thread is asked: the metrics page of all workers, as text. */
 export interface MainQuestion {
@@ -54,6 +57,6 @@ export interface MainQuestion {
 export type AskedPool = Pick<WorkerPool<unknown, unknown>, "count" | "ask" | "askAll">;
 
 /** Asks for a page: its path, and a query behind it. */
-export function pageAt(target: string): WorkerQuestion {
-  return { ask: "page", target };
+export function pageAt(target: string, reader?: number): WorkerQuestion {
+  return { ask: "page", target, ...(reader === undefined ? {} : { reader }) };
 }

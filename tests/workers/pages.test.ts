@@ -56,9 +56,22 @@ test("profiles are those of the worker that is asked for", async () => {
   for (const worker of ["3", "-1", "x", ""]) {
     expect((await at(`/heap?worker=${worker}`)).status).toBe(400);
   }
+  expect((await at("/heap", ["--header", "host: rebound.example"])).status).toBe(403);
   // Two of two workers at once are one too many.
   const both = await Promise.all([0, 1].map((worker) => at(`/profile?seconds=8&worker=${worker}`)));
   expect(both.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 409]);
+  // One whose reader goes is over: the next need not wait for it.
+  const reader = await waitFor("a profile that is under way", async () => {
+    const leaving = new AbortController();
+    const url = `${scene.metricsUrl}/debug/pprof/profile?seconds=60&worker=1`;
+    fetch(url, { signal: leaving.signal }).catch(() => {});
+    if ((await at("/heap?worker=99")).status === 409) return leaving;
+    leaving.abort();
+    return false;
+  });
+  reader.abort();
+  const worker1 = "/profile?seconds=0.1&worker=1";
+  await waitFor("its end", async () => (await at(worker1)).status === 200);
   // On the port of clients chance has chosen.
   const told = await curl("HTTP/1.1", `http://${scene.address}/debug/pprof/`);
   const [, own = ""] = /this is worker (\d)/.exec(told.body) ?? [];
