@@ -8,8 +8,17 @@ import { Session } from "node:inspector";
 /** Between two samples, in microseconds. */
 const SAMPLING_INTERVAL_US = 1000;
 
+/** The engine has one sampler: a profile whose reader has gone is still being stopped when the next is asked for. */
+let before: Promise<unknown> = Promise.resolve();
+
 /** Samples until `seconds` have passed or `ended` is aborted. Returns a `.cpuprofile` as text. */
-export async function cpuProfile(seconds: number, ended: AbortSignal): Promise<string> {
+export function cpuProfile(seconds: number, ended: AbortSignal): Promise<string> {
+  const profile = before.then(() => sampled(seconds, ended));
+  before = profile.catch(() => {});
+  return profile;
+}
+
+async function sampled(seconds: number, ended: AbortSignal): Promise<string> {
   const session = new Session();
   session.connect();
   try {

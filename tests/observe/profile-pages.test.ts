@@ -37,6 +37,19 @@ describe("/debug/pprof/profile", () => {
     expect(status).toBe(400);
   });
 
+  test("is whole for who comes next, whenever the reader before leaves", async () => {
+    const all = profiles();
+    for (let steps = 0; steps < 5; steps++) {
+      const first = ask(all, "/profile?seconds=30");
+      for (let step = 0; step < steps; step++) await Promise.resolve();
+      first.leave();
+      const next = ask(all, "/profile?seconds=0.1");
+      expect([(await first.page).status, (await next.page).status]).toEqual([200, 200]);
+      checkCpuProfile((await next.page).body);
+      next.leave();
+    }
+  });
+
   test("is one at a time, until its reader has it", async () => {
     const all = profiles();
     const first = ask(all, "/profile?seconds=0.1");
