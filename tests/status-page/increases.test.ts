@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { readExposition } from "../../src/observe/status-page/model/exposition.ts";
 import { Increases } from "../../src/observe/status-page/model/increases.ts";
-import { Moments } from "../../src/observe/status-page/model/moment.ts";
+import { Moments, OpenTime } from "../../src/observe/status-page/model/moment.ts";
 
 const counted = (...samples: string[]) => readExposition(`# TYPE n_total counter\n${samples.join("\n")}\n`);
 const n = (value: number) => counted(`n_total ${value}`);
@@ -67,5 +67,31 @@ describe("moments", () => {
     moments.add(0, n(0));
     const { last, soon } = moments.add(30_000, n(60));
     expect([last?.rate("n_total"), soon?.rate("n_total")]).toEqual([2, 2]);
+  });
+
+  test("take of a long gap what falls to the last minute", () => {
+    const moments = new Moments();
+    moments.add(0, n(0));
+    const { last, minute, soon } = moments.add(3_600_000, n(36_000));
+    expect([last?.rate("n_total"), minute?.rate("n_total"), soon?.rate("n_total")]).toEqual([10, 10, 10]);
+    expect([last?.sum("n_total"), minute?.sum("n_total"), soon?.sum("n_total")]).toEqual([36_000, 600, 100]);
+  });
+});
+
+describe("the time that the page is open", () => {
+  test("goes on while the machine sleeps, and when the clock is set back", () => {
+    let [steadyMs, dayMs] = [500, 1_000_000];
+    const open = new OpenTime(
+      () => steadyMs,
+      () => dayMs,
+    );
+    const after = (steady: number, day: number): number => {
+      steadyMs += steady;
+      dayMs += day;
+      return open.nowMs;
+    };
+    expect(after(2000, 2000)).toBe(2000);
+    expect(after(1000, 3_600_000)).toBe(3_602_000);
+    expect(after(2000, -3_600_000)).toBe(3_604_000);
   });
 });

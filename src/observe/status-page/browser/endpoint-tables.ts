@@ -17,7 +17,7 @@ export type Product = "gateway" | "grpc-proxy";
 const LATENCY: Column = { title: "Check latency", set: "number" };
 const SHARE: Column = { title: "Priority / weight", set: "number" };
 const FAILURE: Column = { title: "Last failure", set: "reason" };
-const ENDPOINT: Column = { title: "Endpoint", set: "narrow" };
+const ENDPOINT: Column = { title: "Endpoint", set: "name" };
 const STATE: Column = { title: "State", set: "narrow" };
 
 const COLUMNS: Readonly<Record<Product, readonly Column[]>> = {

@@ -8,7 +8,7 @@ import { methodCalls } from "../model/calls.ts";
 import { proxyState, type Tone } from "../model/endpoints-told.ts";
 import { GATEWAY_CONNECTIONS, GATEWAY_FIGURES } from "../model/gateway-figures.ts";
 import { History } from "../model/history.ts";
-import { type Moment, Moments } from "../model/moment.ts";
+import { type Moment, Moments, OpenTime } from "../model/moment.ts";
 import { STARTED_AT } from "../model/process-figures.ts";
 import { PROXY_FIGURES } from "../model/proxy-figures.ts";
 import { ABSENT, clock, day, elapsed, worded } from "../model/wording.ts";
@@ -26,6 +26,7 @@ const RESTART_MS = 1_000;
 class StatusPage implements AnswerHandler {
   readonly #history = new History();
   readonly #moments = new Moments();
+  readonly #openTime = new OpenTime();
   readonly #methods = new Table("methods", [
     { title: "Method", set: "narrow" },
     { title: "Kind", set: "narrow" },
@@ -59,7 +60,7 @@ class StatusPage implements AnswerHandler {
     this.#startedMs = startedMs;
     this.#answeredMs = nowMs;
     this.#silentSinceMs = null;
-    const moment = this.#moments.add(performance.now(), answer.metrics);
+    const moment = this.#moments.add(this.#openTime.nowMs, answer.metrics);
     const lines = this.#planned().plots.flatMap((plan) => plan.lines);
     this.#history.add(nowMs, new Map(lines.map((line) => [line.key, line.read(moment)] as const)));
     this.#latest = { moment, answer };

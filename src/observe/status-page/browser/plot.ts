@@ -173,12 +173,8 @@ export class Plot {
       ...times
         .filter((time) => x(time) < width - RIGHT - 20)
         .map((time) => {
-          const anchor = x(time) < LEFT + 24 ? "start" : "middle";
-          return drawing(
-            "text",
-            { x: x(time), y: HEIGHT - 3, "text-anchor": anchor },
-            clock(time, withSeconds),
-          );
+          const place = { x: x(time), y: HEIGHT - 3, "text-anchor": "middle", class: "time" };
+          return drawing("text", place, clock(time, withSeconds));
         }),
     );
     lines.forEach(({ key }, index) => {

@@ -4,8 +4,11 @@ import { byId, element, setAttributes, setText } from "./dom.ts";
 
 export interface Column {
   readonly title: string;
-  /** How it is set: `number` to the right, `narrow` without line breaks, `reason` wide, `by` only where there are workers. */
-  readonly set?: "number" | "narrow" | "reason" | "by";
+  /**
+   * How it is set: `number` to the right, `narrow` without line breaks, `name` broken where it is long, `reason` wide, `by` only
+   * where there are workers.
+   */
+  readonly set?: "number" | "narrow" | "name" | "reason" | "by";
 }
 
 export interface Cell {

@@ -49,6 +49,19 @@ export class Increases {
     );
   }
 
+  /** What of it falls to so many of its seconds, spread over all of them; whole numbers, as counters have. */
+  within(seconds: number): Increases {
+    if (seconds >= this.seconds) return this;
+    const part = seconds / this.seconds;
+    const shares = [...this.#series].map(([name, series]): [string, Series] => [
+      name,
+      new Map(
+        [...series].map(([key, { labels, value }]) => [key, { labels, value: Math.round(value * part) }]),
+      ),
+    ]);
+    return new Increases(seconds, new Map(shares));
+  }
+
   /** How much each value of `name` has grown. */
   samples(name: string): Iterable<Sample> {
     return this.#series.get(name)?.values() ?? [];

@@ -23,6 +23,30 @@ export interface Moment {
   readonly minute: Increases | null;
 }
 
+/**
+ * How long the page has been open, in milliseconds: the longer of what two clocks tell. One stands still in some browsers while the
+ * machine sleeps, and what was counted meanwhile would seem to be of an instant; the other is set by people.
+ */
+export class OpenTime {
+  readonly #steadyMs: () => number;
+  readonly #dayMs: () => number;
+  #before: readonly [steadyMs: number, dayMs: number];
+  #openMs = 0;
+
+  constructor(steadyMs: () => number = () => performance.now(), dayMs: () => number = () => Date.now()) {
+    this.#steadyMs = steadyMs;
+    this.#dayMs = dayMs;
+    this.#before = [steadyMs(), dayMs()];
+  }
+
+  get nowMs(): number {
+    const [steadyMs, dayMs] = [this.#steadyMs(), this.#dayMs()];
+    this.#openMs += Math.max(steadyMs - this.#before[0], dayMs - this.#before[1]);
+    this.#before = [steadyMs, dayMs];
+    return this.#openMs;
+  }
+}
+
 interface TimedIncreases {
   readonly timeMs: number;
   readonly increases: Increases;
@@ -46,13 +70,21 @@ export class Moments {
       timeMs,
       now,
       last,
-      soon: this.#since(timeMs - SOON_MS),
-      minute: this.#since(timeMs - MINUTE_MS),
+      soon: this.#lately(timeMs, SOON_MS),
+      minute: this.#lately(timeMs, MINUTE_MS),
     };
   }
 
-  #since(timeMs: number): Increases | null {
-    const parts = this.#recent.filter((recent) => recent.timeMs > timeMs).map(({ increases }) => increases);
+  /** A look after a gap tells of more than the time that counts as lately: its share of that is taken. */
+  #lately(timeMs: number, spanMs: number): Increases | null {
+    const parts: Increases[] = [];
+    let seconds = spanMs / 1000;
+    for (const recent of this.#recent.toReversed()) {
+      if (timeMs - recent.timeMs >= spanMs || seconds <= 0) break;
+      const part = recent.increases.within(seconds);
+      parts.push(part);
+      seconds -= part.seconds;
+    }
     return parts.length === 0 ? null : Increases.together(parts);
   }
 }

@@ -24,7 +24,8 @@ const figures: readonly Figure[] = [
       const handled = minute?.rate(HANDLED) ?? null;
       if (rate === null) return { value: ABSENT, detail: "no calls yet" };
       const part = failed === null || !handled ? null : failed / handled;
-      return { value: worded(rate, "perSecond"), detail: `${worded(part, "part")} failed, last minute` };
+      const detail = part === null ? "none has ended lately" : `${worded(part, "part")} failed, last minute`;
+      return { value: worded(rate, "perSecond"), detail };
     },
   },
   {
