@@ -4,6 +4,7 @@
  * Invariant: however it ends, the engine does not go on sampling.
  */
 import { Session } from "node:inspector";
+import { type CpuProfile, withIdleSamples } from "./idle-samples.ts";
 
 /** Between two samples, in microseconds. */
 const SAMPLING_INTERVAL_US = 1000;
@@ -25,9 +26,12 @@ async function sampled(seconds: number, ended: AbortSignal): Promise<string> {
     await ask(session, "Profiler.enable");
     await ask(session, "Profiler.setSamplingInterval", { interval: SAMPLING_INTERVAL_US });
     await ask(session, "Profiler.start");
+    const startedMs = performance.now();
     await passed(seconds * 1000, ended);
-    const { profile } = (await ask(session, "Profiler.stop")) as { readonly profile: object };
-    return JSON.stringify(profile);
+    const { profile } = (await ask(session, "Profiler.stop")) as { readonly profile: CpuProfile };
+    // The engine's end is its last sample.
+    const endTime = Math.max(profile.endTime, profile.startTime + 1000 * (performance.now() - startedMs));
+    return JSON.stringify(withIdleSamples({ ...profile, endTime }, SAMPLING_INTERVAL_US));
   } finally {
     session.disconnect();
   }

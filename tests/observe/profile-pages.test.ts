@@ -37,6 +37,11 @@ describe("/debug/pprof/profile", () => {
     expect(status).toBe(400);
   });
 
+  test("of a process that rests says that it does", async () => {
+    const { page } = ask(profiles(), "/profile?seconds=0.5");
+    expect(checkCpuProfile((await page).body)).toContain("(idle)");
+  });
+
   test("is whole for who comes next, whenever the reader before leaves", async () => {
     const all = profiles();
     for (let steps = 0; steps < 5; steps++) {
