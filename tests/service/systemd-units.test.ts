@@ -2,7 +2,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { parseCommandLine } from "../../src/cli/command-line.ts";
+import { parseCommandLine, type ProductInvocation } from "../../src/cli/command-line.ts";
+import { settle } from "../../src/cli/settings.ts";
 import { runCommand } from "../harness/child-process.ts";
 import { type EtcdCluster, startEtcdCluster } from "../harness/etcd-cluster.ts";
 import { etcdctl } from "../harness/etcdctl.ts";
@@ -33,12 +34,17 @@ function valuesOf(text: string, key: string): string[] {
   return [...text.matchAll(new RegExp(`^${key}=(.*)$`, "gm"))].map(([, value = ""]) => value);
 }
 
-/** The command line that the unit starts, with the flags of its own example. */
-function commandLine(product: string): string[] {
-  const [command = ""] = valuesOf(read(`etcdproxy-${product}.service`), "ExecStart");
-  const [flags = ""] = valuesOf(read(`${product}.env`), "FLAGS");
-  return command.replace("$FLAGS", flags).split(" ");
+/** The variables of the unit's own example. */
+function exampleVariables(product: string): Record<string, string> {
+  const lines = read(`${product}.env`).matchAll(/^([^#=\n]+)=(.*)$/gm);
+  return Object.fromEntries([...lines].map(([, name = "", value = ""]) => [name, value]));
 }
+
+test("a grpc-proxy has a folder for the socket of /proxy/health", () => {
+  const unit = read("etcdproxy-grpc-proxy.service");
+  expect(valuesOf(unit, "RuntimeDirectory")).toEqual(["etcdproxy-grpc-proxy"]);
+  expect(valuesOf(unit, "RuntimeDirectoryMode")).toEqual(["0700"]);
+});
 
 function restrictionsOf(text: string): Restrictions {
   const [calls = "", refused = ""] = valuesOf(text, "SystemCallFilter");
@@ -84,10 +90,28 @@ describe.each(products)("etcdproxy-%s.service", (product) => {
     expect({ code, last: stdout.trimEnd().split("\n").at(-1) }).toMatchObject({ code: 0 });
   });
 
-  test("starts what the command line knows", () => {
-    const [program, ...words] = commandLine(product);
+  test("starts what the command line knows, with what the example says", async () => {
+    const [program, ...words] = valuesOf(read(`etcdproxy-${product}.service`), "ExecStart")[0]!.split(" ");
     expect(program).toBe("/usr/local/bin/etcdproxy");
-    expect(parseCommandLine(words, undefined)).toMatchObject({ command: product });
+    const variables = exampleVariables(product);
+    expect(Object.keys(variables).length).toBeGreaterThan(1);
+    const { serve } = await settle(parseCommandLine(words) as ProductInvocation, variables);
+    expect(serve).toMatchObject({
+      product,
+      flags: { listenAddr: "127.0.0.1:23790", endpoints: ["127.0.0.1:2379"] },
+    });
+  });
+
+  test("has an example that can be checked as it says", async () => {
+    const path = join(units, `${product}.env`);
+    const [, command = ""] = /^#     (\(set -a; .*)$/m.exec(read(`${product}.env`)) ?? [];
+    const check = command
+      .replace(`/etc/etcdproxy/${product}.env`, path)
+      .replace("; etcdproxy", `; ${executable}`);
+    expect(check).toContain(executable);
+    const { code, stdout, stderr } = await runCommand(["sh", "-c", check]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    for (const name of Object.keys(exampleVariables(product))) expect(stdout).toContain(`# ${name}\n`);
   });
 
   test("gives a stop more time than clients get, and a watchdog more than a worker that hangs", () => {
