@@ -9,6 +9,7 @@ import {
   isIpLiteral,
   parseAddress,
   parseHostAndPort,
+  withoutUserInfo,
 } from "../net/address.ts";
 import { quoted, usageError } from "./command-line-error.ts";
 
@@ -31,7 +32,7 @@ export interface PagesUrl {
 export function metricsAddressFlag(text: string): PagesUrl | undefined {
   if (text === "") return undefined;
   const refuse = (problem: string): never => {
-    throw usageError(`--metrics-addr ${quoted(text.replace(/[^/@]*@/, "…@"))} ${problem}`);
+    throw usageError(`--metrics-addr ${quoted(withoutUserInfo(text))} ${problem}`);
   };
   const [, schemeText = "", authority = "", rest = ""] =
     /^(?:([A-Za-z][A-Za-z0-9+.-]*):\/\/)?([^/?#]*)(.*)$/s.exec(text) ?? [];
@@ -41,7 +42,7 @@ export function metricsAddressFlag(text: string): PagesUrl | undefined {
     return refuse(`has the scheme ${scheme}: write http:// or https://, such as ${metricsExample}`);
   }
   if (text.includes(",")) return refuse(`names several URLs: write one, such as ${metricsExample}`);
-  if (authority.includes("@")) return refuse(`carries a user name: write only ${metricsExample}`);
+  if (text.includes("@")) return refuse(`carries a user name: write only ${metricsExample}`);
   if (rest !== "" && rest !== "/") {
     return refuse(
       `has something behind the address: the pages have fixed paths, write only ${metricsExample}`,

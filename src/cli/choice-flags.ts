@@ -6,6 +6,7 @@ import type { Balancer } from "../endpoints/balancer.ts";
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import { parseEndpoints } from "../endpoints/endpoint.ts";
 import type { HealthCheckTimes } from "../endpoints/health-checks.ts";
+import { withoutUserInfo } from "../net/address.ts";
 import { quoted, usageError } from "./command-line-error.ts";
 
 export interface ChoiceFlags {
@@ -62,7 +63,7 @@ function readWeight(item: string): [name: string, weight: number] {
   const weightText = item.slice(at + 1).trim();
   if (at <= 0 || !/^\d{1,5}$/.test(weightText) || Number(weightText) > WEIGHT_MAX) {
     throw usageError(
-      `--endpoint-weights ${quoted(item)}: write an endpoint and a number from 0 to ${WEIGHT_MAX}, such as ${WEIGHT_EXAMPLE}`,
+      `--endpoint-weights ${quoted(withoutUserInfo(item))}: write an endpoint and a number from 0 to ${WEIGHT_MAX}, such as ${WEIGHT_EXAMPLE}`,
     );
   }
   const [endpoint] = parseEndpoints(item.slice(0, at), "--endpoint-weights");

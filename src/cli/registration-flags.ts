@@ -2,6 +2,7 @@
  * The flags about registration: `--resolver-prefix`, `--resolver-ttl` and `--advertise-client-url`, which only make sense together.
  * Stands between their values and the product.
  */
+import { withoutUserInfo } from "../net/address.ts";
 import type { MembershipFlags } from "../proxy/cluster/membership.ts";
 import { quoted, usageError } from "./command-line-error.ts";
 import type { GrpcProxyFlags } from "./grpc-proxy-flags.ts";
@@ -12,6 +13,12 @@ export function registrationFlags({
   resolverTtl,
   advertiseClientUrl,
 }: Pick<GrpcProxyFlags, "resolverPrefix" | "resolverTtl" | "advertiseClientUrl">): MembershipFlags | null {
+  // It is told to every client, and written into etcd.
+  if (advertiseClientUrl.includes("@")) {
+    throw usageError(
+      `--advertise-client-url ${quoted(withoutUserInfo(advertiseClientUrl))} carries a user name: clients bring their own`,
+    );
+  }
   if (resolverPrefix === "" && resolverTtl === 0) return null;
   if (resolverPrefix === "") {
     throw usageError(`--resolver-ttl=${resolverTtl} needs --resolver-prefix: name what the proxies share`);

@@ -4,7 +4,7 @@
  * Stands between the operator's text and those who choose and dial. A list that was parsed is not empty, has no
  * address twice and keeps its order; `name` tells its endpoints apart.
  */
-import { AddressError, formatAddress, parseHostAndPort } from "../net/address.ts";
+import { AddressError, formatAddress, parseHostAndPort, withoutUserInfo } from "../net/address.ts";
 import type { Weighted } from "./weighted-order.ts";
 
 export interface Endpoint {
@@ -91,11 +91,6 @@ function parseEndpoint(item: string, flag: string): Endpoint {
     if (error instanceof AddressError) return refuse(error.message);
     throw error;
   }
-}
-
-/** A password does not belong in an error message, whatever is in it. */
-function withoutUserInfo(item: string): string {
-  return item.replace(/^([A-Za-z][A-Za-z0-9+.-]*:\/\/)?.*@/s, "$1…@");
 }
 
 /** The same address twice: one endpoint, under the scheme that was stated. */

@@ -40,6 +40,10 @@ export function parseHostAndPort(
   if (isIPv6(text)) {
     throw new AddressError(`"${text}" is an IPv6 address without brackets: write [${text}]:port`);
   }
+  if (text.includes("@"))
+    throw new AddressError(`"${withoutUserInfo(text)}" carries a user name: write only ${example}`);
+  if (/^[A-Za-z][A-Za-z0-9+.-]*:\/\//.test(text))
+    throw new AddressError(`"${text}" is a URL: write only host:port, such as ${example}`);
   const match = HOST_AND_PORT.exec(text);
   if (match === null) {
     throw new AddressError(`"${text}" is not an address: write host:port, such as ${example}`);
@@ -60,6 +64,11 @@ export function formatAddress(address: Address): string {
   return isIPv6(address.hostname)
     ? `[${address.hostname}]:${address.port}`
     : `${address.hostname}:${address.port}`;
+}
+
+/** An address or a URL as lines may show it: a password does not belong there, whatever is in it. */
+export function withoutUserInfo(text: string): string {
+  return text.replace(/^([A-Za-z][A-Za-z0-9+.-]*:\/\/)?.*@/s, "$1…@");
 }
 
 /** Whether connecting to it needs no name lookup. */

@@ -17,6 +17,16 @@ test("with both the proxy is registered, under the prefix as it is written", () 
   });
 });
 
+test.each(["http://root:secret@a:1", "root:secret@a:1"])(
+  "an address with a password is refused without repeating it, registered or not: %s",
+  (url) => {
+    const flags = { resolverPrefix: "", resolverTtl: 0, advertiseClientUrl: url };
+    expect(() => registrationFlags(flags)).toThrow(
+      /^etcdproxy: --advertise-client-url "\S*…@a:1" carries a user name/,
+    );
+  },
+);
+
 describe("one line on stderr and exit status 1", () => {
   async function lineOf(...flags: string[]): Promise<string> {
     const serving = ["grpc-proxy", "start", "--listen-addr=127.0.0.1:0", "--endpoints=127.0.0.1:1"];

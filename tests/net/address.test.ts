@@ -51,10 +51,21 @@ describe("a bad address is refused with what to write instead:", () => {
     ["a..b:80", 'bad host name "a..b"'],
     ["-a:80", 'bad host name "-a"'],
     [`${"a".repeat(64)}:80`, "bad host name"],
+    ["http://127.0.0.1:80", "is a URL: write only host:port"],
   ])("%s", (text, problem) => {
     expect(() => parseAddress(text)).toThrow(AddressError);
     expect(() => parseAddress(text)).toThrow(problem);
   });
+});
+
+test.each([
+  "root:secret@a:1",
+  "http://root:secret@a:1",
+  "http://root:x/secret@a",
+  "a@b:secret@c:1",
+  "@secret@",
+])("a password is not repeated: %s", (text) => {
+  expect(() => parseAddress(text)).toThrow(/^"(?:http:\/\/)?…@[^"s]*" carries a user name: write only 127/);
 });
 
 test("an IP literal is told from a name", () => {

@@ -51,7 +51,10 @@ export class LoggedCall implements ServerCall, CallReceiver {
     this.#call = call;
     this.#options = options;
     const { method } = options;
-    const [, service = "", name = ""] = shortened(call.head.path).split("/");
+    const { path } = call.head;
+    const [, service = "", name = ""] = shortened(path.slice(0, path.length - queryOf(path).length)).split(
+      "/",
+    );
     this.#fields = { call: options.number, peer: options.peer, "grpc.service": service, "grpc.method": name };
     this.#requests = new MessageBeginnings((beginning, length, compressed) =>
       this.#onRequest(this.#shown("request", method?.input, beginning, length, compressed)),
@@ -185,8 +188,14 @@ export class LoggedCall implements ServerCall, CallReceiver {
       return;
     }
     if (answer !== null) this.#write("grpc response", answer);
-    if (status !== undefined && status.message !== "") ending["error"] = shortened(status.message);
+    if (status !== undefined && status.message !== "") ending["error"] = this.#ofEtcd(status.message);
     this.#write("grpc call ended", ending);
+  }
+
+  /** A member that does not know a path repeats it. */
+  #ofEtcd(message: string): string {
+    const query = queryOf(this.#call.head.path);
+    return shortened(query === "" ? message : message.replaceAll(query, "?…"));
   }
 
   #shown(
@@ -210,6 +219,12 @@ export class LoggedCall implements ServerCall, CallReceiver {
   #write(message: string, fields: Fields): void {
     this.#options.log.info(message, { ...this.#fields, ...fields });
   }
+}
+
+/** From the question mark on, behind which may be anything, a token too; empty in the path of every method. */
+function queryOf(path: string): string {
+  const at = path.indexOf("?");
+  return at < 0 ? "" : path.slice(at);
 }
 
 function shortened(words: string): string {

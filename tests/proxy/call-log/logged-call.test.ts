@@ -5,7 +5,7 @@ import { methodPath } from "../../../src/etcd/services.ts";
 import { KV, PutRequestSchema, PutResponseSchema } from "../../../src/gen/etcdserverpb/kv_pb.ts";
 import { Watch, WatchRequestSchema, WatchResponseSchema } from "../../../src/gen/etcdserverpb/watch_pb.ts";
 import { NO_RECEIVER, type ServerCall } from "../../../src/grpc/server-call.ts";
-import { RESPONSE_HEAD, statusTrailers } from "../../../src/grpc/status.ts";
+import { Code, RESPONSE_HEAD, statusTrailers } from "../../../src/grpc/status.ts";
 import { headerField } from "../../../src/hpack/header-field.ts";
 import { CallLog } from "../../../src/proxy/call-log/call-log.ts";
 import { RecordedLog } from "../../gateway/recorded-log.ts";
@@ -191,6 +191,16 @@ describe("a stream", () => {
       },
     ]);
   });
+});
+
+test("what stands behind a question mark of a path is not shown, nor repeated with a member's error", () => {
+  const { log, client, call } = logged("/etcdserverpb.KV/Put?token=secret");
+  call.receiver = NO_RECEIVER;
+  client.request(PUT);
+  call.finishWithStatus({ code: Code.UNIMPLEMENTED, message: "unknown method Put?token=secret of KV" });
+  expect(log.lines[0]?.fields["grpc.method"]).toBe("Put");
+  expect(log.lines.at(-1)?.fields["error"]).toBe("unknown method Put?… of KV");
+  expect(JSON.stringify(log.lines)).not.toContain("secret");
 });
 
 test("a call of a method that nobody knows shows no content, and little of its name", () => {
