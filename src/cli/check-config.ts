@@ -5,6 +5,7 @@
  * Invariant: the report is a configuration file with the same values, each with its origin as a comment, unless the check
  * fails; it holds no password, also where one was written to where none belongs.
  */
+import { withoutUserInfo } from "../net/address.ts";
 import { createLogger } from "../observe/log.ts";
 import { CommandLineError } from "./command-line-error.ts";
 import { productTables } from "./commands.ts";
@@ -14,6 +15,7 @@ import { loggingOptions } from "./logging-flags.ts";
 import type { Settings } from "./settings.ts";
 import { checkGateway } from "./start-gateway.ts";
 import { checkGrpcProxy } from "./start-grpc-proxy.ts";
+import { startRemarks } from "./start-remarks.ts";
 import { shownOrigin } from "./value-origin.ts";
 import { refuseTooManyWorkers } from "./worker-shares.ts";
 
@@ -48,13 +50,15 @@ export async function checkConfig(settings: Settings): Promise<CheckedConfig> {
   return { report: comments.join("") + valueLines(settings).join(""), error };
 }
 
-async function check({ serve }: Settings, remarks: string[]): Promise<void> {
+async function check({ serve, origins }: Settings, remarks: string[]): Promise<void> {
   const log = createLogger({
     level: "info",
     output: "json",
     destination: { write: (line) => void remarks.push(remarkOf(line)) },
   });
-  loggingOptions(serve.flags, false, {});
+  const { level } = loggingOptions(serve.flags, false, {});
+  for (const remark of startRemarks(serve, origins, { infoEnabled: level === "debug" || level === "info" }))
+    log.warn(remark);
   if (serve.flags.workers > 1) refuseTooManyWorkers(serve.flags.workers);
   if (serve.product === "gateway") await checkGateway(serve.flags, log);
   else await checkGrpcProxy(serve.flags, log);
@@ -99,7 +103,7 @@ function yamlOf(flag: FlagDefinition, value: FlagValue): string {
 /** A password stands in a file of its own. Wherever else one was written, the start refuses it. */
 function withoutSecret({ name }: FlagDefinition, text: string): string {
   if (name === "user") return text.replace(/:.*$/s, ":…");
-  return ADDRESS_FLAGS.has(name) ? text.replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/is, "$1…@") : text;
+  return ADDRESS_FLAGS.has(name) ? withoutUserInfo(text) : text;
 }
 
 /** Those whose value may be written as a URL, which has a place for a user and a password. */

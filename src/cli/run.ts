@@ -11,13 +11,13 @@ import { checkConfig } from "./check-config.ts";
 import { parseCommandLine } from "./command-line.ts";
 import { CommandLineError, usageError } from "./command-line-error.ts";
 import { completionScript } from "./completion.ts";
-import { emptyDomainRemarks } from "./discovery.ts";
 import { type EarlyProduct, type LifeWitness, type RunningProduct, serveUntilSignal } from "./lifecycle.ts";
-import { loggingOptions, type LogSettings, unusedCallLogFlags } from "./logging-flags.ts";
+import { type LoggingFlags, loggingOptions, type LogSettings } from "./logging-flags.ts";
 import { manPage } from "./man-page.ts";
 import { settle } from "./settings.ts";
 import { startGatewayProduct } from "./start-gateway.ts";
 import { startGrpcProxyProduct } from "./start-grpc-proxy.ts";
+import { startRemarks } from "./start-remarks.ts";
 import type { ValueOrigins } from "./value-origin.ts";
 import { versionText } from "./version.ts";
 import type { ProductFlags } from "./worker-messages.ts";
@@ -69,10 +69,9 @@ export async function run(words: readonly string[]): Promise<number> {
 }
 
 async function serve(what: ProductFlags, origins: ValueOrigins): Promise<void> {
-  const logged = loggingOptions(what.flags, isatty(stderrFileDescriptor), process.env);
+  const logged = logSettings(what.flags, origins);
   const log = createLogger(logged);
-  const unused = what.product === "grpc-proxy" ? unusedCallLogFlags(what.flags, log) : [];
-  for (const remark of [...emptyDomainRemarks(what.flags, origins), ...unused]) log.warn(remark);
+  for (const remark of startRemarks(what, origins, log)) log.warn(remark);
   try {
     const manager = await serviceManager(what.flags.drainTimeoutMs, log);
     await serveUntilSignal((early) => start(what, log, logged, early), log, manager);
@@ -80,6 +79,14 @@ async function serve(what: ProductFlags, origins: ValueOrigins): Promise<void> {
     if (error instanceof CommandLineError) throw origins.explain(error);
     log.debug("failed", { error, stack: error instanceof Error ? error.stack : undefined });
     throw usageError(`the ${what.product} failed: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function logSettings(flags: LoggingFlags, origins: ValueOrigins): LogSettings {
+  try {
+    return loggingOptions(flags, isatty(stderrFileDescriptor), process.env);
+  } catch (error) {
+    throw error instanceof CommandLineError ? origins.explain(error) : error;
   }
 }
 

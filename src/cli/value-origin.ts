@@ -46,8 +46,9 @@ export function shownOrigin(flagName: string, origin: ValueOrigin): string {
   return origin.from === "file" ? `${origin.path}:${origin.line}` : namedByOrigin(flagName, origin);
 }
 
-/** A flag in an error's text. What is in double quotes is the operator's word, and stays as it is. */
-const QUOTED_OR_FLAG = /"(?:[^"\\]|\\.)*"|(?<=^etcdproxy: |[\s(])--([a-z][a-z-]*[a-z])(?=$|[\s:;,=)])/g;
+/** A flag in an error's text, with its value where that is glued to it. What is in double quotes is the operator's word, and stays as it is. */
+const QUOTED_OR_FLAG =
+  /"(?:[^"\\]|\\.)*"|(?<=^etcdproxy: |[\s(])--([a-z][a-z-]*[a-z])(=[^\s;,)]*[^\s;,):])?(?=$|[\s:;,=)])/g;
 /** Where the flag stands that an error is about. */
 const SUBJECT_AT = "etcdproxy: ".length;
 
@@ -66,12 +67,16 @@ export class ValueOrigins {
   /** The same error, which names each flag by where its value stands; flags without a value stay flags. */
   explain(error: CommandLineError): CommandLineError {
     return new CommandLineError(
-      error.line.replaceAll(QUOTED_OR_FLAG, (text, flagName: string | undefined, at: number) => {
-        const origin = flagName === undefined ? undefined : this.#origins.get(flagName);
-        if (flagName === undefined || origin === undefined) return text;
-        if (at === SUBJECT_AT || origin.from !== "file") return namedByOrigin(flagName, origin);
-        return `${flagName} (${origin.path}:${origin.line})`;
-      }),
+      error.line.replaceAll(
+        QUOTED_OR_FLAG,
+        (text, flagName: string | undefined, value: string | undefined, at: number) => {
+          const origin = flagName === undefined ? undefined : this.#origins.get(flagName);
+          if (flagName === undefined || origin === undefined) return text;
+          if (at === SUBJECT_AT || origin.from !== "file")
+            return namedByOrigin(flagName, origin) + (value ?? "");
+          return `${flagName}${value ?? ""} (${origin.path}:${origin.line})`;
+        },
+      ),
     );
   }
 }

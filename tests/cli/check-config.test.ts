@@ -68,6 +68,22 @@ test("each value is told with its origin, in a row", async () => {
     expect(linesOf(result, line)).toEqual([line]);
 });
 
+test("what the start would warn of is told, also where its log would not say so", async () => {
+  const calls = ["grpc-proxy", "--listen-addr=127.0.0.1:0", "--endpoints=a"];
+  const values = await checked([...calls, "--grpc-logging-values"]);
+  expect(linesOf(values, "# warning")).toEqual([
+    "# warning: --grpc-logging-values is not used: calls are logged with --experimental-enable-grpc-logging",
+  ]);
+  const quiet = await checked([...calls, "--log-level=error"], {
+    ETCDPROXY_EXPERIMENTAL_ENABLE_GRPC_LOGGING: "true",
+    ETCDPROXY_DISCOVERY_SRV: "",
+  });
+  expect(linesOf(quiet, "# warning")).toEqual([
+    "# warning: ETCDPROXY_DISCOVERY_SRV is empty: the members are those of --endpoints",
+    "# warning: ETCDPROXY_EXPERIMENTAL_ENABLE_GRPC_LOGGING is not used: its lines are of level info, below --log-level=error",
+  ]);
+});
+
 test.each(PRODUCT_NAMES)(
   "the report of %s is a file with the same values, whatever they are",
   async (product) => {

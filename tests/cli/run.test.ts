@@ -1,5 +1,7 @@
+import { writeFileSync } from "node:fs";
 import { describe, expect, test } from "bun:test";
 import packageJson from "../../package.json" with { type: "json" };
+import { TemporaryFolder } from "../harness/temporary-folder.ts";
 import { runToEnd, startEtcdproxy } from "./program.ts";
 
 describe("commands that print and end", () => {
@@ -132,6 +134,17 @@ describe("the flags about logging", () => {
   ])("%p is refused in one line", async (flags, line) => {
     const stderr = `etcdproxy: ${line}\n`;
     expect(await runToEnd("grpc-proxy", ...SERVING, ...flags)).toEqual({ exitCode: 1, stdout: "", stderr });
+  });
+
+  test("a contradiction of a file is refused by its lines, as check-config does", async () => {
+    using folder = new TemporaryFolder("logging");
+    const file = folder.file("p.yaml");
+    writeFileSync(file, "debug: true\nlog-level: error\n");
+    const words = ["grpc-proxy", ...SERVING, `--config-file=${file}`];
+    const { exitCode, stderr } = await runToEnd(...words);
+    expect(exitCode).toBe(1);
+    expect(stderr).toStartWith(`etcdproxy: ${file}:1: debug and log-level=error (${file}:2) contradict`);
+    expect((await runToEnd("check-config", ...words)).stderr).toBe(stderr);
   });
 });
 
