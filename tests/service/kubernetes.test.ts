@@ -1,11 +1,13 @@
 /** The manifests of deploy/kubernetes: what they say fits together, and fits the executable. */
-import { readFileSync } from "node:fs";
+import { copyFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { parseCommandLine } from "../../src/cli/command-line.ts";
 import { curl } from "../e2e/curl.ts";
+import { CertificateAuthority } from "../harness/certificates.ts";
 import { type EtcdCluster, startEtcdCluster } from "../harness/etcd-cluster.ts";
 import { type EtcdproxyProcess, startGrpcProxy } from "../harness/etcdproxy-process.ts";
+import { TemporaryFolder } from "../harness/temporary-folder.ts";
 import { waitFor } from "../harness/wait-for.ts";
 import manifest from "../../package.json";
 
@@ -183,18 +185,45 @@ const hasProbePages = [...new Bun.Glob("src/**/*.ts").scanSync(repository)].some
   readFileSync(join(repository, path), "utf8").includes("/livez"),
 );
 
-describe("the executable", () => {
+/** What the manifest starts, but for addresses and the folder of the secret. */
+function argumentsWith(secret: string): string[] {
+  const here = /^--(?:listen-addr|metrics-addr|endpoints)=/;
+  const [, , ...words] = container.args;
+  return words
+    .filter((word) => !here.test(word))
+    .map((word) => word.replace("=/etc/etcdproxy/tls/", `=${secret}/`));
+}
+
+describe("the executable, with the arguments of the manifest and members that want a certificate,", () => {
+  const folder = new TemporaryFolder("kubernetes");
   let cluster: EtcdCluster;
   let proxy: EtcdproxyProcess;
   let url = "";
   beforeAll(async () => {
-    cluster = await startEtcdCluster({ members: 1 });
-    proxy = await startGrpcProxy(cluster.endpoints, ["--metrics-addr=http://127.0.0.1:0"]);
+    const authority = await CertificateAuthority.create(folder, "authority");
+    const served = await authority.server("served");
+    const own = await authority.client("own");
+    const server = await authority.server("etcd");
+    const secret = [
+      [served.certificateFile, "tls.crt"],
+      [served.keyFile, "tls.key"],
+      [authority.file, "ca.crt"],
+      [own.certificateFile, "member.crt"],
+      [own.keyFile, "member.key"],
+      [authority.file, "member-ca.crt"],
+    ] as const;
+    for (const [file, name] of secret) copyFileSync(file, folder.file(name));
+    const tls = { server, clients: { caFile: authority.file, own } };
+    cluster = await startEtcdCluster({ members: 1, tls });
+    const words = argumentsWith(folder.path);
+    expect(words.filter((word) => word.includes(folder.path))).toHaveLength(secret.length);
+    proxy = await startGrpcProxy(cluster.endpoints, ["--metrics-addr=http://127.0.0.1:0", ...words]);
     url = String((await proxy.logged("listening for metrics"))["address"]);
   });
   afterAll(async () => {
     await proxy.stop();
     await cluster.dispose();
+    folder[Symbol.dispose]();
   });
 
   test.skipIf(!hasProbePages).each([
@@ -207,6 +236,10 @@ describe("the executable", () => {
       "a good answer",
       async () => (await curl("HTTP/1.1", url + probe.httpGet.path)).status === 200,
     );
+  });
+
+  test("answers /proxy/health, for which it writes its socket", async () => {
+    await waitFor("health", async () => (await curl("HTTP/1.1", `${url}/proxy/health`)).status === 200);
   });
 
   test("has its metrics where Prometheus is sent", async () => {
