@@ -27,6 +27,7 @@ const lines: Readonly<Record<string, { readonly about: About; readonly bound: Bo
   // What clients can cause.
   "a ${side} reached a limit": { about: "peer", bound: "by its key" },
   "refused a client's HTTP/1.1 request": { about: "peer", bound: "by its key" },
+  "refused a client's HTTP/2 request": { about: "peer", bound: "by its key" },
   "unexpected error on a client's connection": { about: "peer", bound: "by its key" },
   "a client's TLS handshake failed": { about: "peer", bound: "by its key" },
   "gave up a client that does not answer": { about: "peer", bound: "by its key" },

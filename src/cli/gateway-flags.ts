@@ -94,7 +94,7 @@ export const gatewayFlags = [
     group: "Monitoring",
     since: "live",
     description:
-      "URL of a listener for /metrics, /health and /proxy/endpoints, such as http://127.0.0.1:2381",
+      "URL of a listener for a status page, metrics, health and probes, such as http://127.0.0.1:2381",
   },
   ...loggingFlags,
 ] as const satisfies readonly FlagDefinition[];

@@ -4,7 +4,7 @@
  * What is not known to be harmless is not shown: bytes are keys only where they are named here, and a field that is
  * called like a secret is one, also in a message of a newer etcd.
  */
-import type { DescField } from "@bufbuild/protobuf";
+import type { DescField, DescMessage } from "@bufbuild/protobuf";
 
 /**
  * `plain`: as it is; `value`: only for who has asked for values; `length`: never more than how long it is; `secret`: not
@@ -64,4 +64,9 @@ function decide(field: DescField, bytes: boolean): Showing {
   if (SECRET.test(field.name)) return "secret";
   if (!bytes || KEYS.has(name)) return "plain";
   return VALUES.has(name) ? "value" : "length";
+}
+
+/** Whether a message of `type` holds a secret: then its length would tell the secret's. */
+export function holdsSecret(type: DescMessage): boolean {
+  return type.fields.some(({ name }) => SECRET.test(name));
 }

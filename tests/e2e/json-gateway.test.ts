@@ -245,6 +245,49 @@ test("a namespace and metadata hold for it too", async () => {
   }
 });
 
+describe.each(["HTTP/1.1", "HTTP/2"] as const)("over %s calls of web pages", (version) => {
+  const call = async (path: string, ...fields: string[]) => {
+    const { address } = targets.grpcProxy;
+    const headers = [...fields, "content-type: text/plain"].flatMap((field) => ["--header", field]);
+    return await curl(version, `http://${address}${path}`, [
+      ...headers,
+      "--data",
+      `{"key":"${base64("a")}"}`,
+    ]);
+  };
+
+  test("are refused, whichever page it is, and not run", async () => {
+    const { address } = targets.grpcProxy;
+    const port = address.slice(address.lastIndexOf(":") + 1);
+    for (const origin of [
+      "https://evil.example",
+      `http://127.0.0.1:1`,
+      "null",
+      `http://rebound.example:${port}`,
+    ]) {
+      const host = origin.includes("rebound") ? [`Host: rebound.example:${port}`] : [];
+      for (const path of ["/v3/kv/put", "/etcdserverpb.KV/Put"]) {
+        const answer = await call(path, `Origin: ${origin}`, ...host);
+        expect(answer).toMatchObject({
+          status: 403,
+          body: "etcdproxy: calls of web pages are not served: the request has an Origin\n",
+        });
+      }
+    }
+    expect((await post(address, "/v3/kv/range", { key: base64("a") })).body).not.toHaveProperty("kvs");
+  });
+
+  test("are served where the page is the proxy's own, by its address; pages are, whoever asks", async () => {
+    const { address } = targets.grpcProxy;
+    expect((await call("/v3/kv/range", `Origin: http://${address}`)).status).toBe(200);
+    const page = await curl(version, `http://${address}/health`, [
+      "--header",
+      "Origin: https://evil.example",
+    ]);
+    expect(page.status).toBe(200);
+  });
+});
+
 test("each method has a path", () => {
   const routed = new Set(JSON_ROUTES.values());
   const methods = SERVICES.flatMap((service) => service.methods);

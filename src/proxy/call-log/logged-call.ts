@@ -5,6 +5,7 @@
  * stream has further ones for its beginning and its end, and a call that fails one for its end.
  */
 import type { DescMessage, DescMethod } from "@bufbuild/protobuf";
+import { holdsSecret } from "../../etcd/shown-fields.ts";
 import { shownMessage } from "../../etcd/shown-message.ts";
 import type { CallHead } from "../../grpc/call-head.ts";
 import type { MethodCounts } from "../../grpc/method-counts.ts";
@@ -205,11 +206,12 @@ export class LoggedCall implements ServerCall, CallReceiver {
     bytes: number,
     compressed: boolean,
   ): Fields {
-    if (compressed) return { bytes, compressed };
-    if (type === undefined) return { bytes };
+    const length = type !== undefined && holdsSecret(type) ? {} : { bytes };
+    if (compressed) return { ...length, compressed };
+    if (type === undefined) return length;
     const { content, cut, malformed } = shownMessage(type, beginning, bytes, this.#options.values);
     return {
-      bytes,
+      ...length,
       ...(cut ? { cut } : {}),
       ...(malformed ? { malformed } : {}),
       [`grpc.${kind}.content`]: content,

@@ -15,6 +15,7 @@ import { Http1Downstream } from "./http1-downstream.ts";
 import { HTTP1_LIMITS } from "./http1-limits.ts";
 import { requestProblem } from "./http1-rules.ts";
 import type { Downstreams } from "./http2-downstream.ts";
+import { webPageProblem } from "./web-pages.ts";
 import { answerPageOverHttp1 } from "./page-answer.ts";
 
 export class Http1Side {
@@ -64,6 +65,11 @@ export class Http1Side {
       this.#refuse(request, response, 400, problem);
       return;
     }
+    const ofPage = this.#webPageProblem(request);
+    if (ofPage !== "") {
+      this.#refuse(request, response, 403, ofPage);
+      return;
+    }
     const connection = this.#downstreams.get(request.socket);
     if (connection?.onExchange(request, response) === false) return;
     if (request.headers.upgrade !== undefined) {
@@ -74,6 +80,13 @@ export class Http1Side {
     if (isGrpcContentType(request.headers["content-type"])) refuseGrpc(response);
     else if (connection === undefined) this.#serveCall(request, response);
     else inflatingFor(connection, () => this.#serveCall(request, response));
+  }
+
+  /** Only calls do something: pages tell what they tell to everybody. */
+  #webPageProblem({ url = "", headers }: IncomingMessage): string {
+    if (headers.origin === undefined) return "";
+    const isCall = this.#shared.router.universalHandler(url.split("?", 1)[0]!) !== undefined;
+    return isCall ? webPageProblem(headers.origin, headers.host ?? "") : "";
   }
 
   /** Answers a request that is not served, and closes its connection. */

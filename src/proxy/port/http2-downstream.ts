@@ -23,7 +23,8 @@ import type { RateLimitedLog } from "../../observe/rate-limited-log.ts";
 import type { Pages } from "../../observe/page.ts";
 import type { CallRoutes } from "./call-routes.ts";
 import type { ClientKeepalive } from "./client-keepalive.ts";
-import { answerPageOverHttp2 } from "./page-answer.ts";
+import { answerPageOverHttp2, refuseOverHttp2 } from "./page-answer.ts";
+import { webPageProblem } from "./web-pages.ts";
 
 /** What every connection of the port shares. */
 export interface Downstreams {
@@ -97,8 +98,19 @@ export class Http2Downstream implements ServerConnectionHandler, Http2CallOwner 
     const path = head.path.split("?", 1)[0]!;
     const { router } = this.#shared;
     const handler = router.universalHandler(path);
-    if (handler !== undefined) router.serveByConnect(call, head.method, handler);
-    else answerPageOverHttp2(this.#shared.pages, call, head);
+    if (handler !== undefined) {
+      const problem = webPageProblem(call.head.value("origin"), head.authority);
+      if (problem === "") router.serveByConnect(call, head.method, handler);
+      else this.#refuse(call, problem);
+    } else answerPageOverHttp2(this.#shared.pages, call, head);
+  }
+
+  #refuse(call: Http2ServerCall, reason: string): void {
+    this.#shared.log.write("warn", "web page", "refused a client's HTTP/2 request", {
+      peer: this.socket.peer,
+      reason,
+    });
+    refuseOverHttp2(call, 403, reason);
   }
 
   /** Repeated header sections are one object, so a client's calls are nearly always of the kind of its last. */

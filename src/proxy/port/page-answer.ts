@@ -7,7 +7,7 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
-import type { CallReceiver, ServerCall } from "../../grpc/server-call.ts";
+import { type CallReceiver, NO_RECEIVER, type ServerCall } from "../../grpc/server-call.ts";
 import { Code } from "../../grpc/status.ts";
 import { headerField } from "../../hpack/header-field.ts";
 import { type Page, type Pages, servePage } from "../../observe/page.ts";
@@ -141,4 +141,17 @@ class PageAnswer implements CallReceiver {
   onCancel(): void {
     this.#end();
   }
+}
+
+/** Answers a request that is not served. */
+export function refuseOverHttp2(call: ServerCall, status: number, reason: string): void {
+  call.receiver = { ...NO_RECEIVER, onRequestBytes: (_bytes, start, end) => call.consume(end - start) };
+  const body = new TextEncoder().encode(`etcdproxy: ${reason}\n`);
+  call.sendHead([
+    headerField(":status", String(status)),
+    headerField("content-type", "text/plain; charset=utf-8"),
+    headerField("content-length", String(body.length)),
+  ]);
+  call.sendMessageBytes(body, 0, body.length);
+  call.finish();
 }

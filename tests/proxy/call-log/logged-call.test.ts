@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { methodPath } from "../../../src/etcd/services.ts";
+import { Auth, AuthenticateRequestSchema } from "../../../src/gen/etcdserverpb/auth_pb.ts";
 import { KV, PutRequestSchema, PutResponseSchema } from "../../../src/gen/etcdserverpb/kv_pb.ts";
 import { Watch, WatchRequestSchema, WatchResponseSchema } from "../../../src/gen/etcdserverpb/watch_pb.ts";
 import { NO_RECEIVER, type ServerCall } from "../../../src/grpc/server-call.ts";
@@ -49,6 +50,16 @@ function logged(
     });
   return { log, client, call, lines };
 }
+
+test("how long a password is cannot be told from the length of its request", () => {
+  const { client, call, lines } = logged(methodPath(Auth.method.authenticate));
+  call.receiver = NO_RECEIVER;
+  const request = create(AuthenticateRequestSchema, { name: "anna", password: "abcdefghijkl" });
+  client.request(framed(toBinary(AuthenticateRequestSchema, request)));
+  expect(lines()).toEqual([
+    { msg: "grpc request", call: 1, "grpc.request.content": { name: "anna", password: "<hidden>" } },
+  ]);
+});
 
 describe("a unary call", () => {
   test("that goes well is a line for the request and one for the answer, with code and time", () => {
