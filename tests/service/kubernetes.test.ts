@@ -180,11 +180,6 @@ test("/proxy/health has where its socket can lie, though nothing else can be wri
   );
 });
 
-/** As long as the executable has no such pages, nothing can be asked. */
-const hasProbePages = [...new Bun.Glob("src/**/*.ts").scanSync(repository)].some((path) =>
-  readFileSync(join(repository, path), "utf8").includes("/livez"),
-);
-
 /** What the manifest starts, but for addresses and the folder of the secret. */
 function argumentsWith(secret: string): string[] {
   const here = /^--(?:listen-addr|metrics-addr|endpoints)=/;
@@ -226,7 +221,7 @@ describe("the executable, with the arguments of the manifest and members that wa
     folder[Symbol.dispose]();
   });
 
-  test.skipIf(!hasProbePages).each([
+  test.each([
     ["startupProbe", container.startupProbe],
     ["readinessProbe", container.readinessProbe],
     ["livenessProbe", container.livenessProbe],
