@@ -51,6 +51,7 @@ export class PagesServer {
         open: (socket) => {
           const connection = new PagesConnection(socket, connectionMsMax);
           socket.data = connection;
+          if (this.#live.size >= PAGES_CONNECTIONS_MAX - 1) this.#endOldestIdle();
           this.#live.add(connection);
           this.#http.emit("connection", connection);
         },
@@ -79,6 +80,15 @@ export class PagesServer {
     return this.#listener.address;
   }
 
+  /** There is room for whoever asks, however many say nothing. */
+  #endOldestIdle(): void {
+    for (const connection of this.#live) {
+      if (connection.hasAsked) continue;
+      connection.terminate(); // Its end would wait for the client's.
+      return;
+    }
+  }
+
   /** Stops listening and closes every connection. */
   close(): void {
     this.#listener.stop();
@@ -89,14 +99,21 @@ export class PagesServer {
 const DEAF_OWNER: SocketDuplexOwner = { onWanted() {}, onWritten() {}, onBlocked() {} };
 
 class PagesConnection extends SocketDuplex {
+  /** Ends it, whatever is under way. */
+  readonly terminate: () => void;
   readonly #timer: ReturnType<typeof setTimeout>;
   #asked = false;
 
   constructor(socket: Socket<unknown>, msMax: number) {
     super(socket, DEAF_OWNER);
     this.on("error", () => {}); // The close that follows is what matters.
-    this.#timer = setTimeout(() => socket.terminate(), msMax);
+    this.terminate = () => socket.terminate();
+    this.#timer = setTimeout(this.terminate, msMax);
     this.#timer.unref();
+  }
+
+  get hasAsked(): boolean {
+    return this.#asked;
   }
 
   /** What comes behind the first request is not looked at. */

@@ -94,6 +94,7 @@ export function openPages({ address, tls }: PagesListener, shared: Downstreams):
     address,
     flag: "--metrics-addr",
     connectionsMax: PAGES_CONNECTIONS_MAX,
+    idleGiveWay: true,
     tls,
     shared: {
       ...shared,

@@ -26,6 +26,8 @@ export interface PortOptions {
   /** The flag that the address is from, for errors. */
   readonly flag: string;
   readonly connectionsMax: number;
+  /** When that many are open the oldest one with no request under way is closed, so that there is room for whoever asks. */
+  readonly idleGiveWay?: boolean;
   /** Without it clients speak plain text. */
   readonly tls?: ListenerTls | undefined;
   /** The port is shared with the other workers of this process. */
@@ -56,6 +58,8 @@ export class Port {
         open: (socket) => {
           socket.setKeepAlive(true, KEEPALIVE_MS);
           socket.data = new PortConnection(socket, shared, http1, options.tls !== undefined);
+          if (options.idleGiveWay && this.#connections.size >= options.connectionsMax - 1)
+            this.#endOldestIdle();
           this.#connections.add(socket.data);
           this.connectionsTotal++;
         },
@@ -131,6 +135,14 @@ export class Port {
     this.#onEmpty = resolve;
     if (this.#connections.size === 0) resolve();
     return promise;
+  }
+
+  #endOldestIdle(): void {
+    for (const connection of this.#connections) {
+      if (connection.requests > 0) continue;
+      connection.terminate(); // Its end would wait for the client's.
+      return;
+    }
   }
 
   /** Ends what is still open: behind what has been written, gRPC calls with UNAVAILABLE. */
