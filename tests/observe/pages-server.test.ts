@@ -12,15 +12,22 @@ afterEach(() => {
 
 /** A server of one page, which counts how often it is made. */
 function start(options: { connectionMsMax?: number } = {}) {
-  const made = { count: 0 };
-  const pages: Pages = (path) =>
-    path === "/page"
+  const made = { count: 0, never: 0 };
+  const pages: Pages = (path) => {
+    if (path === "/never") {
+      return () => {
+        made.never++;
+        return new Promise(() => {});
+      };
+    }
+    return path === "/page"
       ? async () => {
           made.count++;
           await Bun.sleep(20); // As a page that others are asked for.
           return textPage(200, "the page\n");
         }
       : undefined;
+  };
   const server = new PagesServer({
     address: { hostname: "127.0.0.1", port: 0 },
     flag: "--metrics-addr",
@@ -137,14 +144,29 @@ describe("a client can make the server spend only so much:", () => {
     expect([client.text, started.made.count]).toEqual(["", 0]);
   });
 
-  test("so many connections; those of clients that have gone are free again", async () => {
+  test("so many connections that have asked; those of clients that have gone are free again", async () => {
     const started = start();
     const clients: Client[] = [];
-    while (clients.length < PAGES_CONNECTIONS_MAX) clients.push(await connect(started));
+    while (clients.length < PAGES_CONNECTIONS_MAX) {
+      const client = await connect(started);
+      client.socket.write("GET /never HTTP/1.1\r\nHost: localhost\r\n\r\n");
+      clients.push(client);
+      await until(() => started.made.never === clients.length);
+    }
     const further = await connect(started);
     await until(() => further.closed === "reset");
     for (const client of clients) client.socket.terminate();
     await waitFor("a page again", async () => (await hear(started, GET)).includes("the page"));
+  });
+
+  test("so many connections that say nothing, the oldest of which makes room", async () => {
+    const started = start();
+    const clients: Client[] = [];
+    while (clients.length < 2 * PAGES_CONNECTIONS_MAX) clients.push(await connect(started));
+    expect(await hear(started, GET)).toInclude("the page");
+    const closed = clients.map((client) => client.closed !== "no");
+    expect(closed.indexOf(false)).toBeGreaterThanOrEqual(PAGES_CONNECTIONS_MAX);
+    expect(closed.slice(closed.indexOf(false))).not.toContain(true);
   });
 });
 
