@@ -62,7 +62,7 @@ class ServingWorker {
     const over = new AbortController();
     this.#readers.set(reader, over);
     try {
-      return await servePage(pages, "GET", target, over.signal);
+      return await servePage(pages, "GET", target, () => over.signal);
     } finally {
       this.#readers.delete(reader);
       over.abort();

@@ -72,13 +72,13 @@ const ALLOWED = { allow: "GET, HEAD" };
 /**
  * The page for `method` and `target`; it never rejects.
  *
- * @param signal see `PageRequest`; without it nobody waits once the page is made
+ * @param signal gives the one of `PageRequest` once it is wanted; without it nobody waits once the page is made
  */
 export async function servePage(
   pages: Pages,
   method: string,
   target: string,
-  signal?: AbortSignal,
+  signal?: () => AbortSignal,
   asker?: PageAsker,
 ): Promise<Page> {
   const queryAt = target.indexOf("?");
@@ -88,14 +88,46 @@ export async function servePage(
   if (method !== "GET" && method !== "HEAD") {
     return { ...textPage(405, `${path} is only there to be read (GET)\n`), headers: ALLOWED };
   }
-  const query = new URLSearchParams(queryAt < 0 ? "" : target.slice(queryAt));
-  const over = new AbortController();
+  const request = new Requested(path, queryAt < 0 ? "" : target.slice(queryAt), signal, asker);
   try {
-    return await make({ path, query, signal: signal ?? over.signal, asker });
+    return await make(request);
   } catch (error) {
     return textPage(500, `etcdproxy: ${error instanceof Error ? error.message : String(error)}\n`);
   } finally {
-    over.abort();
+    request.end();
+  }
+}
+
+/** Most pages look at neither query nor signal: these are made for those that do, since pages may be asked for very often. */
+class Requested implements PageRequest {
+  readonly path: string;
+  readonly asker: PageAsker | undefined;
+  readonly #query: string;
+  readonly #signal: (() => AbortSignal) | undefined;
+  #over: AbortController | null = null;
+
+  constructor(
+    path: string,
+    query: string,
+    signal: (() => AbortSignal) | undefined,
+    asker: PageAsker | undefined,
+  ) {
+    this.path = path;
+    this.asker = asker;
+    this.#query = query;
+    this.#signal = signal;
+  }
+
+  get query(): URLSearchParams {
+    return new URLSearchParams(this.#query);
+  }
+
+  get signal(): AbortSignal {
+    return this.#signal?.() ?? (this.#over ??= new AbortController()).signal;
+  }
+
+  end(): void {
+    this.#over?.abort();
   }
 }
 

@@ -98,15 +98,19 @@ export class RateLimitedLog {
     this.#limiter = limiter;
   }
 
-  /** Writes the line unless one of the same key was written within the interval: then it may be written at its end. */
-  write(level: LogLevel, key: string, message: string, fields: Record<string, unknown> = {}): void {
+  /**
+   * Writes the line unless one of the same key was written within the interval: then it is written at its end, if no other
+   * one of the key comes before that. Returns whether it was written.
+   */
+  write(level: LogLevel, key: string, message: string, fields: Record<string, unknown> = {}): boolean {
     const suppressed = this.#limiter.admit(key, this.#nowMs());
     if (suppressed === undefined) {
       this.#hold(key, { level, message, fields });
-      return;
+      return false;
     }
     this.#held.delete(key);
     this.#tell({ level, message, fields }, suppressed);
+    return true;
   }
 
   /** Writes what is held and may be written by now. */

@@ -15,6 +15,8 @@ interface Trouble {
   /** Nobody answers: further signs of the same are no news. */
   down: boolean;
   readonly reasons: Set<string>;
+  /** Of the line that waits for the interval's end: another one may take its place, and it was not told then. */
+  held: string | null;
 }
 
 /** Members that are remembered: lists of endpoints come and go. */
@@ -65,16 +67,19 @@ export class MemberLog {
     if (trouble === undefined) {
       const oldest = this.#troubles.keys().next();
       if (this.#troubles.size >= MEMBERS_MAX && oldest.done !== true) this.#troubles.delete(oldest.value);
-      trouble = { down: false, reasons: new Set() };
+      trouble = { down: false, reasons: new Set(), held: null };
       this.#troubles.set(name, trouble);
     }
     return trouble;
   }
 
-  #tell(message: string, endpoint: string, reason: string, { reasons }: Trouble): void {
+  #tell(message: string, endpoint: string, reason: string, trouble: Trouble): void {
+    const { reasons, held } = trouble;
     if (reasons.has(reason)) return;
     if (reasons.size < REASONS_MAX) reasons.add(reason);
-    this.#limited.write("warn", `${message} ${endpoint}`, message, { endpoint, reason });
+    const written = this.#limited.write("warn", `${message} ${endpoint}`, message, { endpoint, reason });
+    if (!written && held !== null) reasons.delete(held);
+    trouble.held = written ? null : reason;
   }
 }
 

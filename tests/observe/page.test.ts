@@ -56,7 +56,12 @@ describe("a page", () => {
     await servePage(() => make, "GET", "/");
     expect(signal?.aborted).toBe(true);
     const reader = new AbortController();
-    await servePage(() => make, "GET", "/", reader.signal);
+    await servePage(
+      () => make,
+      "GET",
+      "/",
+      () => reader.signal,
+    );
     expect(signal?.aborted).toBe(false);
     reader.abort();
     expect(signal?.aborted).toBe(true);

@@ -13,7 +13,7 @@ function profiles(options: Partial<ProfilePagesOptions> = {}): ProfilePages {
 /** A reader who can go away. */
 function ask({ pages }: ProfilePages, target: string): { page: Promise<Page>; leave: () => void } {
   const reader = new AbortController();
-  const page = servePage(pages, "GET", `/debug/pprof${target}`, reader.signal);
+  const page = servePage(pages, "GET", `/debug/pprof${target}`, () => reader.signal);
   return { page, leave: () => reader.abort() };
 }
 

@@ -81,7 +81,8 @@ describe("a rate-limited log", () => {
 
   test("writes a line of its level, with the number left out before it", () => {
     const { limited, lines, clock } = limitedLog();
-    const write = (): void => limited.write("warn", `dial ${endpoint}`, "an endpoint failed", { endpoint });
+    const write = (): boolean =>
+      limited.write("warn", `dial ${endpoint}`, "an endpoint failed", { endpoint });
     write();
     write();
     clock.nowMs = 1_000;

@@ -55,6 +55,18 @@ test("what is not told yet of a member that is down is told", () => {
   ]);
 });
 
+test("what another line has taken the place of, before it was told, is told when it shows again", () => {
+  const { members, told, clock } = memberLog();
+  members.onFailed(member, "connection closed by the peer");
+  clock.nowMs = 100;
+  members.onFailed(member, "TLS: the member refuses our certificate");
+  clock.nowMs = 200;
+  members.onFailed(member, "TLS: no handshake");
+  clock.nowMs = 5000;
+  members.onFailed(member, "TLS: the member refuses our certificate");
+  expect(told().at(-1)).toBe("a member cannot be used 10.0.0.1:2379 TLS: the member refuses our certificate");
+});
+
 test("a member without a leader is told of though its connection had been lost", () => {
   const { members, told, clock } = memberLog();
   members.onFailed(member, "connection refused");

@@ -13,6 +13,7 @@ import { headerField } from "../../hpack/header-field.ts";
 import { type Page, type Pages, servePage } from "../../observe/page.ts";
 
 const PIECE_BYTES = 64 * 1024;
+const NO_BYTES = new Uint8Array(0);
 /** What is queued of a page for a reader who does not keep up. */
 const AHEAD_BYTES = 128 * 1024;
 /** How long such a reader may take nothing, in milliseconds. HTTP/1.1 connections have a limit of their own. */
@@ -23,11 +24,15 @@ export async function answerPageOverHttp1(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const over = new AbortController();
-  response.once("close", () => over.abort());
   const { host = "", "sec-fetch-site": fetchSite = "" } = request.headers;
   const asker = { host, fetchSite };
-  const page = await servePage(pages, request.method ?? "GET", request.url ?? "/", over.signal, asker);
+  const page = await servePage(
+    pages,
+    request.method ?? "GET",
+    request.url ?? "/",
+    () => goneSignal(response),
+    asker,
+  );
   response.writeHead(page.status, {
     ...page.headers,
     "content-type": page.contentType,
@@ -36,6 +41,14 @@ export async function answerPageOverHttp1(
   if (request.method === "HEAD") response.end();
   else if (page.body.length <= PIECE_BYTES) response.end(page.body);
   else Readable.from(pieces(page.body)).pipe(response);
+}
+
+/** Aborted once nobody waits for the answer any more. */
+function goneSignal(response: ServerResponse): AbortSignal {
+  const over = new AbortController();
+  if (response.closed) over.abort();
+  else response.once("close", () => over.abort());
+  return over.signal;
 }
 
 function* pieces(body: Uint8Array): Generator<Uint8Array> {
@@ -58,14 +71,16 @@ export function answerPageOverHttp2(
   const answer = new PageAnswer(call, method !== "HEAD");
   call.receiver = answer;
   const asker = { host: authority, fetchSite: call.head.value("sec-fetch-site") ?? "" };
-  void answer.send(servePage(pages, method, path, answer.signal, asker));
+  void answer.send(servePage(pages, method, path, () => answer.signal, asker));
 }
 
 class PageAnswer implements CallReceiver {
   readonly #call: ServerCall;
-  readonly #over = new AbortController();
+  /** Only where somebody wants to know. */
+  #over: AbortController | null = null;
+  #ended = false;
   readonly #withBody: boolean;
-  #body: Uint8Array = new Uint8Array(0);
+  #body: Uint8Array = NO_BYTES;
   /** Handed to the connection. */
   #at = 0;
   /** Of that, what its reader has not taken. */
@@ -78,7 +93,10 @@ class PageAnswer implements CallReceiver {
     this.#withBody = withBody;
   }
 
+  /** Aborted once nobody waits for the page any more. */
   get signal(): AbortSignal {
+    this.#over ??= new AbortController();
+    if (this.#ended) this.#over.abort();
     return this.#over.signal;
   }
 
@@ -96,7 +114,7 @@ class PageAnswer implements CallReceiver {
   }
 
   #sendMore(): void {
-    if (this.#sending || this.#over.signal.aborted) return;
+    if (this.#sending || this.#ended) return;
     this.#sending = true;
     while (this.#at < this.#body.length && this.#queuedBytes < AHEAD_BYTES && !this.#call.finished) {
       const end = Math.min(this.#at + PIECE_BYTES, this.#body.length);
@@ -121,8 +139,9 @@ class PageAnswer implements CallReceiver {
 
   #end(): void {
     clearTimeout(this.#unread);
-    this.#body = new Uint8Array(0);
-    this.#over.abort();
+    this.#body = NO_BYTES;
+    this.#ended = true;
+    this.#over?.abort();
   }
 
   // From the call.
