@@ -33,11 +33,8 @@ export async function answerPageOverHttp1(
     () => goneSignal(response),
     asker,
   );
-  response.writeHead(page.status, {
-    ...page.headers,
-    "content-type": page.contentType,
-    "content-length": page.body.length,
-  });
+  const fields = { "content-type": page.contentType, "content-length": page.body.length };
+  response.writeHead(page.status, page.headers === undefined ? fields : { ...page.headers, ...fields });
   if (request.method === "HEAD") response.end();
   else if (page.body.length <= PIECE_BYTES) response.end(page.body);
   else Readable.from(pieces(page.body)).pipe(response);
