@@ -83,5 +83,5 @@ export class MemberLog {
   }
 }
 
-/** What follows from a member's being down, whatever was seen of it first. */
-const NOBODY_ANSWERS = /^(connection (refused|closed|reset|lost)|no answer|it did not answer)/;
+/** What follows from a member's being down, whatever was seen of it first. One that has something against our TLS is up. */
+const NOBODY_ANSWERS = /^(?!.*TLS:)(connection (refused|closed|reset|lost)|no answer|it did not answer)/;

@@ -47,11 +47,11 @@ test("what is not told yet of a member that is down is told", () => {
   const { members, told, clock } = memberLog();
   members.onFailed(member, "connection closed by the peer");
   clock.nowMs = 5000;
-  members.onFailed(member, "TLS: the member refuses our certificate");
-  members.onFailed(member, "TLS: the member refuses our certificate");
+  members.onFailed(member, "connection lost: TLS: the peer refuses our certificate");
+  members.onFailed(member, "connection lost: TLS: the peer refuses our certificate");
   expect(told()).toEqual([
     "a member cannot be used 10.0.0.1:2379 connection closed by the peer",
-    "a member cannot be used 10.0.0.1:2379 TLS: the member refuses our certificate",
+    "a member cannot be used 10.0.0.1:2379 connection lost: TLS: the peer refuses our certificate",
   ]);
 });
 
