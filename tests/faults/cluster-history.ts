@@ -8,6 +8,7 @@
 import { KV } from "../../src/gen/etcdserverpb/kv_pb.ts";
 import { Watch, type WatchResponse } from "../../src/gen/etcdserverpb/watch_pb.ts";
 import { Conversation } from "../e2e/conversation.ts";
+import { etcdVersion, isSince } from "../harness/etcd-version.ts";
 import { GrpcClient } from "../harness/grpc-client.ts";
 import { type Change, changeOf, describeChange, latin1, pairOf } from "./change.ts";
 import { ALL_KEYS, createRequest } from "./watch-plan.ts";
@@ -29,6 +30,16 @@ export class ClusterHistory {
     this.#pairs = new Map(pairs);
     this.firstRevision = revision + 1;
     this.lastRevision = revision;
+  }
+
+  /**
+   * The first revision from which a watch is still told everything. The revision of a compaction itself should be
+   * the first one, but etcd before 3.4.34 and 3.5.16 forgot its deletes (etcd-io/etcd#18089).
+   */
+  get firstKept(): number {
+    const version = etcdVersion();
+    const forgets = !isSince(version, version[1] === 4 ? [3, 4, 34] : [3, 5, 16]);
+    return Math.max(this.firstRevision, this.compactRevision + (forgets ? 1 : 0));
   }
 
   /** Begins after the newest revision of the member at `endpoint`. */

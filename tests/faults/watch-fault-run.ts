@@ -234,9 +234,8 @@ export class WatchFaultRun implements AsyncDisposable {
   #passBy(): void {
     const client = this.clients[1]!;
     if (this.#passing !== undefined) client.cancel(this.#passing);
-    const { compactRevision, firstRevision, lastRevision } = this.truth;
-    const oldest = Math.max(compactRevision, firstRevision);
-    const startRevision = oldest + this.#random.below(lastRevision - oldest + 1);
+    const { firstKept, lastRevision } = this.truth;
+    const startRevision = firstKept + this.#random.below(Math.max(1, lastRevision - firstKept + 1));
     this.#passing = client.open({ ...randomRange(this.#random), startRevision });
   }
 

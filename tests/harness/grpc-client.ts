@@ -80,6 +80,11 @@ export class GrpcClient implements Disposable {
     this.close();
   }
 
+  /** Whether it has a connection that it takes for good: one that the server has just closed, it learns of later. */
+  get connected(): boolean {
+    return this.#client.getChannel().getConnectivityState(false) === grpc.connectivityState.READY;
+  }
+
   /** Calls a unary method. @throws grpc.ServiceError with the status when it is not OK. */
   async unary<Input extends DescMessage, Output extends DescMessage>(
     method: DescMethodUnary<Input, Output>,
