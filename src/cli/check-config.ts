@@ -15,7 +15,7 @@ import { loggingOptions } from "./logging-flags.ts";
 import type { Settings } from "./settings.ts";
 import { checkGateway } from "./start-gateway.ts";
 import { checkGrpcProxy } from "./start-grpc-proxy.ts";
-import { startRemarks } from "./start-remarks.ts";
+import { servingRemarks, startRemarks } from "./start-remarks.ts";
 import { shownOrigin } from "./value-origin.ts";
 import { refuseTooManyWorkers } from "./worker-shares.ts";
 
@@ -57,8 +57,9 @@ async function check({ serve, origins }: Settings, remarks: string[]): Promise<v
     destination: { write: (line) => void remarks.push(remarkOf(line)) },
   });
   const { level } = loggingOptions(serve.flags, false, {});
-  for (const remark of startRemarks(serve, origins, { infoEnabled: level === "debug" || level === "info" }))
-    log.warn(remark);
+  const infoEnabled = level === "debug" || level === "info";
+  const known = [...startRemarks(serve, origins, { infoEnabled }), ...servingRemarks(serve, origins)];
+  for (const remark of known) log.warn(remark);
   if (serve.flags.workers > 1) refuseTooManyWorkers(serve.flags.workers);
   if (serve.product === "gateway") await checkGateway(serve.flags, log);
   else await checkGrpcProxy(serve.flags, log);

@@ -6,6 +6,7 @@ import { withoutUserInfo } from "../net/address.ts";
 import type { MembershipFlags } from "../proxy/cluster/membership.ts";
 import { quoted, usageError } from "./command-line-error.ts";
 import type { GrpcProxyFlags } from "./grpc-proxy-flags.ts";
+import { namedByOrigin, type ValueOrigins } from "./value-origin.ts";
 
 /** How the proxy is registered; null when it is not. Throws `CommandLineError`. */
 export function registrationFlags({
@@ -35,4 +36,21 @@ export function registrationFlags({
     );
   }
   return { prefix: resolverPrefix, ttlSeconds: resolverTtl };
+}
+
+/**
+ * What an operator should know who moved the proxy and left the address that clients are told at its default, where then
+ * nothing listens, or nothing that others reach. Empty when he did not.
+ */
+export function leftUrlRemarks(
+  { listenAddr, advertiseClientUrl }: Pick<GrpcProxyFlags, "listenAddr" | "advertiseClientUrl">,
+  origins: ValueOrigins,
+): string[] {
+  const isLeft = origins.of("advertise-client-url").from === "default";
+  if (!isLeft || listenAddr === advertiseClientUrl) return [];
+  const moved = namedByOrigin("listen-addr", origins.of("listen-addr"));
+  return [
+    `${moved} is ${withoutUserInfo(listenAddr)}, but clients that ask for the members are told ${advertiseClientUrl}: ` +
+      "name the address that they reach this proxy at with --advertise-client-url, or leave that empty to tell them etcd's own members",
+  ];
 }

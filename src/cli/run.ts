@@ -17,7 +17,7 @@ import { manPage } from "./man-page.ts";
 import { settle } from "./settings.ts";
 import { startGatewayProduct } from "./start-gateway.ts";
 import { startGrpcProxyProduct } from "./start-grpc-proxy.ts";
-import { startRemarks } from "./start-remarks.ts";
+import { servingRemarks, startRemarks } from "./start-remarks.ts";
 import type { ValueOrigins } from "./value-origin.ts";
 import { versionText } from "./version.ts";
 import type { ProductFlags } from "./worker-messages.ts";
@@ -74,7 +74,12 @@ async function serve(what: ProductFlags, origins: ValueOrigins): Promise<void> {
   for (const remark of startRemarks(what, origins, log)) log.warn(remark);
   try {
     const manager = await serviceManager(what.flags.drainTimeoutMs, log);
-    await serveUntilSignal((early) => start(what, log, logged, early), log, manager);
+    const startAndRemark = async (early: (product: EarlyProduct) => void): Promise<RunningProduct> => {
+      const product = await start(what, log, logged, early);
+      for (const remark of servingRemarks(what, origins)) log.warn(remark);
+      return product;
+    };
+    await serveUntilSignal(startAndRemark, log, manager);
   } catch (error) {
     if (error instanceof CommandLineError) throw origins.explain(error);
     log.debug("failed", { error, stack: error instanceof Error ? error.stack : undefined });

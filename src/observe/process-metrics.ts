@@ -2,6 +2,7 @@
  * The metrics of the process as a whole, beside those of the product that it runs.
  */
 import packageJson from "../../package.json" with { type: "json" };
+import { openFiles, openFilesMax } from "../net/file-limit.ts";
 import { EventLoopDelay } from "./event-loop-delay.ts";
 import type { Metrics } from "./metrics.ts";
 
@@ -40,6 +41,8 @@ export function addProcessMetrics(metrics: Metrics, draining: () => boolean): vo
     "max",
   );
   metrics.gauge("process_resident_memory_bytes", "Memory held.", () => process.memoryUsage.rss(), "max");
+  metrics.gauge("process_open_fds", "Open files, connections among them.", openFiles, "max");
+  metrics.gauge("process_max_fds", "The limit of open files.", () => openFilesMax(), "min");
   addStartTime(metrics);
 }
 

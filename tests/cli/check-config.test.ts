@@ -70,9 +70,13 @@ test("each value is told with its origin, in a row", async () => {
 
 test("what the start would warn of is told, also where its log would not say so", async () => {
   const calls = ["grpc-proxy", "--listen-addr=127.0.0.1:0", "--endpoints=a"];
+  const moved =
+    "# warning: --listen-addr is 127.0.0.1:0, but clients that ask for the members are told 127.0.0.1:23790: name the address " +
+    "that they reach this proxy at with --advertise-client-url, or leave that empty to tell them etcd's own members";
   const values = await checked([...calls, "--grpc-logging-values"]);
   expect(linesOf(values, "# warning")).toEqual([
     "# warning: --grpc-logging-values is not used: calls are logged with --experimental-enable-grpc-logging",
+    moved,
   ]);
   const quiet = await checked([...calls, "--log-level=error"], {
     ETCDPROXY_EXPERIMENTAL_ENABLE_GRPC_LOGGING: "true",
@@ -81,6 +85,7 @@ test("what the start would warn of is told, also where its log would not say so"
   expect(linesOf(quiet, "# warning")).toEqual([
     "# warning: ETCDPROXY_DISCOVERY_SRV is empty: the members are those of --endpoints",
     "# warning: ETCDPROXY_EXPERIMENTAL_ENABLE_GRPC_LOGGING is not used: its lines are of level info, below --log-level=error",
+    moved,
   ]);
 });
 

@@ -1,7 +1,9 @@
 /** `--resolver-prefix`, `--resolver-ttl` and `--advertise-client-url`: what they say together, and what is refused at the start. */
 import { describe, expect, test } from "bun:test";
-import { registrationFlags } from "../../src/cli/registration-flags.ts";
-import { runToEnd } from "./program.ts";
+import { parseCommandLine, type ProductInvocation } from "../../src/cli/command-line.ts";
+import { leftUrlRemarks, registrationFlags } from "../../src/cli/registration-flags.ts";
+import { settle } from "../../src/cli/settings.ts";
+import { runToEnd, startEtcdproxy } from "./program.ts";
 
 const advertiseClientUrl = "127.0.0.1:23790";
 
@@ -58,5 +60,51 @@ describe("one line on stderr and exit status 1", () => {
     ],
   ])("for %s", async (_, flags, line) => {
     expect(await lineOf(...flags)).toBe(`etcdproxy: ${line}\n`);
+  });
+});
+
+describe("an address that clients are told, left at its default by who moved the proxy", () => {
+  const remarksOn = async (words: readonly string[], environment = {}): Promise<string[]> => {
+    const { serve, origins } = await settle(parseCommandLine(words) as ProductInvocation, environment);
+    return serve.product === "grpc-proxy" ? leftUrlRemarks(serve.flags, origins) : [];
+  };
+  const told =
+    "but clients that ask for the members are told 127.0.0.1:23790: name the address that they reach this proxy at " +
+    "with --advertise-client-url, or leave that empty to tell them etcd's own members";
+
+  test("is remarked on, by where it was moved", async () => {
+    expect(await remarksOn(["grpc-proxy", "start", "--listen-addr=0.0.0.0:23790"])).toEqual([
+      `--listen-addr is 0.0.0.0:23790, ${told}`,
+    ]);
+    expect(await remarksOn(["grpc-proxy", "start"], { ETCDPROXY_LISTEN_ADDR: ":1" })).toEqual([
+      `ETCDPROXY_LISTEN_ADDR is :1, ${told}`,
+    ]);
+  });
+
+  test.each([
+    ["where both have their defaults", []],
+    ["where the address is named, be it the default one", ["--advertise-client-url=127.0.0.1:23790"]],
+    ["where the members are told", ["--advertise-client-url="]],
+  ])("is not remarked on %s", async (name, flags) => {
+    const moved = name.startsWith("where both") ? [] : ["--listen-addr=:1"];
+    expect(await remarksOn(["grpc-proxy", "start", ...moved, ...flags])).toEqual([]);
+  });
+
+  test.each(["1", "2"])("is told once, when clients are served: %s workers", async (workers) => {
+    const program = startEtcdproxy(
+      "grpc-proxy",
+      "start",
+      "--listen-addr=127.0.0.1:0",
+      "--endpoints=127.0.0.1:1",
+      `--workers=${workers}`,
+    );
+    await program.logged("started gRPC proxy");
+    await program.loggedWith("--listen-addr is 127.0.0.1:0");
+    program.kill("SIGTERM");
+    const { exitCode, stderr } = await program.ended();
+    expect(exitCode).toBe(0);
+    const told = stderr.split("\n").filter((line) => line.includes("are told 127.0.0.1:23790"));
+    expect(told.length).toBe(1);
+    expect(JSON.parse(told[0]!)).toMatchObject({ level: "warn" });
   });
 });

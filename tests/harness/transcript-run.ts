@@ -151,7 +151,8 @@ export class TranscriptRun implements AsyncDisposable {
 
   async #shell(command: string): Promise<string[]> {
     const { stdout } = await runCommand(["sh", "-c", `{ ${command}\n} 2>&1`], this.#options);
-    return stdout === "" ? [] : stdout.trimEnd().split("\n");
+    const lines = stdout === "" ? [] : stdout.trimEnd().split("\n");
+    return lines.filter((line) => !this.text.isOfMovedPort(line));
   }
 
   get #options(): { cwd: string; env: Record<string, string | undefined> } {
@@ -171,7 +172,7 @@ export class TranscriptRun implements AsyncDisposable {
       const log = Bun.file(this.#folder.file(logFile));
       await waitFor(`${command} to tell ${logFile} that it serves`, async () => READY.test(await log.text()));
     } else if (own) await output.find("its ready line", (line) => (READY.test(line) ? line : undefined));
-    return nextLines(output, linesWanted);
+    return this.#nextLines(output, linesWanted);
   }
 
   async #signal(number: number, signal: string, linesWanted: number): Promise<string[]> {
@@ -191,11 +192,20 @@ export class TranscriptRun implements AsyncDisposable {
   async #firstLines(command: string, linesWanted: number): Promise<string[]> {
     const started = spawnPiped(["sh", "-c", `exec ${command}`], this.#options);
     try {
-      return await nextLines(new LineLog(command, started.stdout), linesWanted);
+      return await this.#nextLines(new LineLog(command, started.stdout), linesWanted);
     } finally {
       started.kill("SIGKILL");
       await started.exited;
     }
+  }
+
+  async #nextLines(output: LineLog, count: number): Promise<string[]> {
+    const lines: string[] = [];
+    while (lines.length < count) {
+      const line = await output.next();
+      if (!this.text.isOfMovedPort(line)) lines.push(line);
+    }
+    return lines;
   }
 
   /** Ends all jobs, as closing the terminal does. */
@@ -210,12 +220,6 @@ export class TranscriptRun implements AsyncDisposable {
     await this.#cluster.dispose();
     this.#folder[Symbol.dispose]();
   }
-}
-
-async function nextLines(output: LineLog, count: number): Promise<string[]> {
-  const lines: string[] = [];
-  while (lines.length < count) lines.push(await output.next());
-  return lines;
 }
 
 /** The program that a Go file is. @throws Error where it cannot be built */

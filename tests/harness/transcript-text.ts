@@ -51,6 +51,16 @@ export class TranscriptText {
     );
   }
 
+  /**
+   * Whether a line is one that a reader would not see: the remark that the proxy was moved, of one that is only here
+   * where its port is another than the documented one.
+   */
+  isOfMovedPort(line: string): boolean {
+    const [, listening, told] =
+      /\blisten-addr is (\S+), but clients .* are told (\S+): /.exec(this.documented(line)) ?? [];
+    return listening !== undefined && listening === told;
+  }
+
   /** A line of either side, with all that may differ put the same. */
   comparable(line: string): string {
     const text = VARYING.reduce(

@@ -86,7 +86,15 @@ const refused: readonly (readonly [what: string, request: string])[] = [
   ["a chunk longer than its size", chunked(`d\r\n${BODY}\r\n0\r\n\r\n`)],
   ["Content-Length as a trailer", chunked("0\r\nContent-Length: 5\r\n\r\n")],
   ["Transfer-Encoding as a trailer", chunked("0\r\nTransfer-Encoding: chunked\r\n\r\n")],
-  ["an absolute target", "GET http://other/health HTTP/1.1\r\nHost: etcd\r\n\r\n"],
+  ["a target of another host", "GET http://other/health HTTP/1.1\r\nHost: etcd\r\n\r\n"],
+  ["a target of another port", "GET http://etcd:1/health HTTP/1.1\r\nHost: etcd\r\n\r\n"],
+  ["a target with a user", "GET http://a@etcd/health HTTP/1.1\r\nHost: etcd\r\n\r\n"],
+  ["a target with a fragment", "GET http://etcd/health#a HTTP/1.1\r\nHost: etcd\r\n\r\n"],
+  ["a target with another scheme", "GET ftp://etcd/health HTTP/1.1\r\nHost: etcd\r\n\r\n"],
+  [
+    "a target that is a URL, and two Hosts",
+    "GET http://etcd/health HTTP/1.1\r\nHost: etcd\r\nHost: other\r\n\r\n",
+  ],
   ["CONNECT", "CONNECT other:80 HTTP/1.1\r\nHost: other\r\n\r\n"],
   ["OPTIONS *", "OPTIONS * HTTP/1.1\r\nHost: etcd\r\n\r\n"],
   ["a target without a slash", "GET health HTTP/1.1\r\nHost: etcd\r\n\r\n"],
@@ -148,6 +156,23 @@ describe("a request that two servers could take for different ones is refused, a
       expect(statuses(client)).toEqual(["HTTP/1.1 200"]);
     },
   );
+
+  // RFC 9112 §3.2.2: a server has to take them, though only clients of proxies write them.
+  test.each([
+    ["a page", "GET http://ETCD/health HTTP/1.1\r\nHost: etcd\r\n\r\n", '"health"'],
+    [
+      "a page with a query",
+      "GET HTTP://etcd/health?serializable=true HTTP/1.1\r\nHost: etcd\r\n\r\n",
+      '"health"',
+    ],
+    ["a call", CALL.replace("POST /", "POST http://etcd/") + `Content-Length: 14\r\n\r\n${BODY}`, '"header"'],
+  ])("a target that is a URL of the host is taken: %s", async (_what, request, answer) => {
+    using client = await scene.connect();
+    client.send(latin1(request), latin1(SECOND));
+    await waitFor("both answers", () => statuses(client).length === 2);
+    expect(statuses(client)).toEqual(["HTTP/1.1 200", "HTTP/1.1 200"]);
+    expect(client.receivedText).toContain(answer);
+  });
 
   test("pipelined requests are answered in their order", async () => {
     using client = await scene.connect();

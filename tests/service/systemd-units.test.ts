@@ -141,7 +141,8 @@ describe.skipIf(impossible !== undefined)(
         const [port] = freePorts(1);
         // On all interfaces: what addresses this machine has is then looked for.
         const listen = [`--listen-addr=0.0.0.0:${port}`, `--workers=${workers}`];
-        const words = [product, "start", ...listen, `--endpoints=${cluster.endpoints[0]}`];
+        const told = product === "gateway" ? [] : ["--advertise-client-url="];
+        const words = [product, "start", ...listen, ...told, `--endpoints=${cluster.endpoints[0]}`];
         await using proxy = new RestrictedEtcdproxy(restrictions, words, { NOTIFY_SOCKET: receiver.name });
         await Promise.race([
           receiver.nth("READY"),

@@ -148,8 +148,11 @@ test("a registration is told of where there is to be one", async () => {
   expect(samples(await page({ membership }))).toEqual(names.map((name, index) => [name, index + 1]));
 });
 
-test("the process tells its memory, its processor time and its start", async () => {
+test("the process tells its memory, its processor time, its files and its start", async () => {
   const families = await page();
+  const opened = valueOf(families, "process_open_fds");
+  expect(opened).toBeGreaterThan(2);
+  expect(valueOf(families, "process_max_fds")).toBeGreaterThan(opened);
   expect(valueOf(families, "process_resident_memory_bytes")).toBeGreaterThan(1_000_000);
   expect(valueOf(families, "process_cpu_seconds_total")).toBeGreaterThan(0);
   const startedMs = valueOf(families, "process_start_time_seconds") * 1000;
