@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseCommandLine } from "../../src/cli/command-line.ts";
-import { TranscriptRun } from "../harness/transcript-run.ts";
+import { GO_BUILD_MAX_MS, TranscriptRun } from "../harness/transcript-run.ts";
 import { type FencedBlock, transcriptSteps, type TranscriptStep } from "../readme-file.ts";
 import { type DocPage, docPages, repository } from "./doc-pages.ts";
 import { TranscriptUpdate } from "./transcript-update.ts";
@@ -84,7 +84,8 @@ describe.each(shown.map((each) => [each.page.path, each] as const))("%s", (path,
   });
 
   for (const { name, step, perform } of acts) {
-    const cannotRun = withoutGo !== "" && step.command.startsWith("go ");
+    const isGo = step.command.startsWith("go ");
+    const cannotRun = isGo && withoutGo !== "";
     const title = cannotRun ? `${name} (${withoutGo})` : name;
     const act = async (): Promise<void> => {
       const lines = await perform(reader);
@@ -98,6 +99,6 @@ describe.each(shown.map((each) => [each.page.path, each] as const))("%s", (path,
       }
       expect(comparable).toEqual(documented);
     };
-    test.skipIf(cannotRun)(title, act, STEP_MAX_MS);
+    test.skipIf(cannotRun)(title, act, isGo ? GO_BUILD_MAX_MS + STEP_MAX_MS : STEP_MAX_MS);
   }
 });

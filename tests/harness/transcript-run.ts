@@ -33,6 +33,8 @@ const OTHER_PORTS = [2380, 2381, 2382, 4443, 5353, 12379, 23790, 23791, 23792] a
 /** How long an answer that comes about by itself is waited for. */
 const SETTLE_MS = 10_000;
 
+/** The first build on a machine gets and compiles etcd's client library: a minute, and several where others are at work. */
+export const GO_BUILD_MAX_MS = 300_000;
 const goExample = join(import.meta.dir, "..", "..", "scripts", "go-example");
 
 /** Lines that say that a job serves. */
@@ -224,7 +226,7 @@ export class TranscriptRun implements AsyncDisposable {
 
 /** The program that a Go file is. @throws Error where it cannot be built */
 async function builtGo(file: string): Promise<string> {
-  const { code, stdout, stderr } = await runCommand([goExample, file]);
+  const { code, stdout, stderr } = await runCommand([goExample, file], { deadlineMs: GO_BUILD_MAX_MS });
   if (code !== 0) throw new Error(`scripts/go-example: ${stderr}`);
   return stdout.trim();
 }
