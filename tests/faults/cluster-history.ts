@@ -34,11 +34,10 @@ export class ClusterHistory {
 
   /**
    * The first revision from which a watch is still told everything. The revision of a compaction itself should be
-   * the first one, but etcd before 3.4.34 and 3.5.16 forgot its deletes (etcd-io/etcd#18089).
+   * the first one, but etcd before 3.5.16 forgot its deletes (etcd-io/etcd#18089).
    */
   get firstKept(): number {
-    const version = etcdVersion();
-    const forgets = !isSince(version, version[1] === 4 ? [3, 4, 34] : [3, 5, 16]);
+    const forgets = !isSince(etcdVersion(), [3, 5, 16]);
     return Math.max(this.firstRevision, this.compactRevision + (forgets ? 1 : 0));
   }
 

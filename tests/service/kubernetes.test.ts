@@ -113,6 +113,13 @@ test("the executable knows its flags, and serves where the ports say", () => {
   expect(container.image).toBe(`etcdproxy:${manifest.version}`);
 });
 
+test("clients that ask for the members are sent to a service of it", () => {
+  const { protocol, hostname, port } = new URL(flags().advertiseClientUrl);
+  expect(protocol).toBe("https:");
+  const service = of("Service").find(({ metadata }) => metadata.name === hostname);
+  expect(service?.spec.ports.map((each) => String(each.port))).toContain(port);
+});
+
 test("services, the policy and the monitor name ports of the container", () => {
   const targets = of("Service").flatMap(({ spec }) => spec.ports);
   for (const { port, targetPort } of targets) expect(portNamed(targetPort)).toBe(port);
